@@ -1,0 +1,95 @@
+#include "src/base/json.h"
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/stream_parser.hpp>
+
+namespace msb::base::json {
+namespace {
+
+void Pretty(const Value& value, size_t indent, std::string& out) {
+  const auto list = [&](const auto& items, char open, char close, auto&& write_item) {
+    if (items.empty()) {
+      out += {open, close};
+      return;
+    }
+    out += open;
+    bool first = true;
+    for (const auto& item : items) {
+      out += first ? "\n" : ",\n";
+      out.append(indent + 2, ' ');
+      write_item(item);
+      first = false;
+    }
+    out += '\n';
+    out.append(indent, ' ');
+    out += close;
+  };
+  if (value.is_object()) {
+    list(value.get_object(), '{', '}', [&](const auto& entry) {
+      out += boost::json::serialize(entry.key());
+      out += ": ";
+      Pretty(entry.value(), indent + 2, out);
+    });
+  } else if (value.is_array()) {
+    list(value.get_array(), '[', ']', [&](const auto& item) { Pretty(item, indent + 2, out); });
+  } else {
+    out += boost::json::serialize(value);
+  }
+}
+
+}  // namespace
+
+Result<Value> ParseValue(std::string_view text) {
+  boost::json::parse_options options;
+  options.max_depth = 32;
+  boost::json::stream_parser parser({}, options);
+  boost::json::error_code failure;
+  size_t used = 0;
+  if (!text.empty()) used = parser.write_some(text, failure);
+  if (!failure && used < text.size()) {
+    return Fail(ErrorCode::kInvalid, "not JSON: text after the value, at byte {}", used);
+  }
+  if (!failure) parser.finish(failure);
+  if (failure) return Fail(ErrorCode::kInvalid, "not JSON: {} at byte {}", failure.message(), used);
+  return parser.release();
+}
+
+std::string WriteValue(const Value& value) { return boost::json::serialize(value); }
+
+std::string WritePretty(const Value& value) {
+  std::string out;
+  Pretty(value, 0, out);
+  return out;
+}
+
+std::string EnumName(std::string_view enumerator) {
+  if (enumerator.starts_with('k')) enumerator.remove_prefix(1);
+  std::string out;
+  for (const char c : enumerator) {
+    const bool upper = c >= 'A' && c <= 'Z';
+    if (upper && !out.empty()) out += '_';
+    out += upper ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return out;
+}
+
+Error ExpectedError(std::string_view path, std::string_view expected) {
+  return Fail(ErrorCode::kInvalid, "{}: expected {}", path.empty() ? "value" : path, expected);
+}
+
+Result<Bytes> DecodeBytes(const Value& value, std::string_view path) {
+  if (value.is_string()) return Bytes(std::string_view(value.get_string()));
+  const Value* encoded = value.is_object() ? value.get_object().if_contains("b") : nullptr;
+  if (encoded != nullptr && encoded->is_string() && value.get_object().size() == 1) {
+    if (auto decoded = Base64Decode(encoded->get_string())) return Bytes(*std::move(decoded));
+  }
+  return ExpectedError(path, R"(a string or {"b": base64})");
+}
+
+Value EncodeBytes(const Bytes& bytes) {
+  const bool plain = IsValidUtf8(bytes.data) && bytes.data.find('\0') == std::string::npos;
+  if (plain) return Value(std::string_view(bytes.data));
+  return Object{{"b", Base64Encode(bytes.data)}};
+}
+
+}  // namespace msb::base::json
