@@ -24,8 +24,8 @@
 
 namespace msb::jail {
 
-// A descriptor of the caller, present in the child as number `at` (3 and up, or 0–2). 0–2 that are
-// not granted are /dev/null-like: an end of a pipe whose other end is closed.
+// A descriptor of the caller, present in the child under the number `at` (0 to 511). 0, 1 and 2 are
+// /dev/null unless granted.
 struct FdGrant {
   int fd;
   int at;
