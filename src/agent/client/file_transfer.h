@@ -1,0 +1,63 @@
+// FileTransfer: one file read from, or written to, the guest, or one directory listed; a stream of
+// its own each.
+//
+// Owned by its user; single thread, on its event loop. A callback may destroy it; destroying it
+// ends the transfer (a file half written stays so). Exactly one of on_done and on_failed is called,
+// last. Bounded as an Attachment is. Names in a listing are the guest's: they hold no '/' and no
+// NUL, and are not empty, "." or "..", since others end the transfer with kProtocol.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "src/agent/protocol.h"
+#include "src/base/event_loop.h"
+#include "src/base/result.h"
+#include "src/base/unique_fd.h"
+
+namespace msb::agent {
+
+class FileTransfer {
+ public:
+  struct Callbacks {
+    std::function<void(const FileStatus&)> on_opened;                 // Read
+    std::function<void(std::string_view)> on_data;                    // Read
+    std::function<void(std::span<const DirectoryEntry>)> on_entries;  // List
+    std::function<void()> on_writable;                                // Write: Writable() was 0
+    // Read: the status at opening; Write: the status at the end; List: empty.
+    std::function<void(const FileStatus&)> on_done;
+    std::function<void(const Failure&)> on_failed;
+  };
+
+  static base::Result<std::unique_ptr<FileTransfer>> Read(base::EventLoop& loop,
+                                                          base::UniqueFd stream,
+                                                          const ReadFile& request,
+                                                          Callbacks callbacks);
+  static base::Result<std::unique_ptr<FileTransfer>> Write(base::EventLoop& loop,
+                                                           base::UniqueFd stream,
+                                                           const WriteFile& request,
+                                                           Callbacks callbacks);
+  static base::Result<std::unique_ptr<FileTransfer>> List(base::EventLoop& loop,
+                                                          base::UniqueFd stream,
+                                                          const ListDirectory& request,
+                                                          Callbacks callbacks);
+  ~FileTransfer();
+  FileTransfer(const FileTransfer&) = delete;
+
+  // Write: takes what there is credit for, returns how much that was.
+  size_t Writable() const;
+  size_t Put(std::string_view data);
+  void Finish();  // all data was given; on_done follows
+
+  void Pause();  // Read, List: no on_data, on_entries, on_done until Resume
+  void Resume();
+
+ private:
+  class Impl;
+  explicit FileTransfer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace msb::agent
