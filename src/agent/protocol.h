@@ -43,6 +43,7 @@ inline constexpr uint32_t kHostCid = 2;
 // --- limits --------------------------------------------------------------------------------------
 inline constexpr size_t kFrameHeaderBytes = 5;
 inline constexpr size_t kMaxPayload = 1024 * 1024;
+inline constexpr size_t kMaxReply = 128 * 1024;  // JSON towards the host
 inline constexpr size_t kInitialCredit = 64 * 1024;
 inline constexpr size_t kCreditWindow = 256 * 1024;  // most that is ever granted ahead
 inline constexpr size_t kRingBytes = 1024 * 1024;    // output kept for each stream

@@ -74,8 +74,8 @@ class Attachment {
 
  private:
   class Impl;
-  explicit Attachment(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Attachment(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace msb::agent

@@ -46,8 +46,8 @@ class Control {
 
  private:
   class Impl;
-  explicit Control(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Control(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace msb::agent

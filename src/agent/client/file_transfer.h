@@ -26,22 +26,23 @@ class FileTransfer {
     std::function<void(std::string_view)> on_data;                    // Read
     std::function<void(std::span<const DirectoryEntry>)> on_entries;  // List
     std::function<void()> on_writable;                                // Write: Writable() was 0
-    // Read: the status at opening; Write: the status at the end; List: empty.
+    // Required, as is on_failed. Read: the status at opening; Write: the status at the end; List:
+    // empty.
     std::function<void(const FileStatus&)> on_done;
     std::function<void(const Failure&)> on_failed;
   };
 
   static base::Result<std::unique_ptr<FileTransfer>> Read(base::EventLoop& loop,
                                                           base::UniqueFd stream,
-                                                          const ReadFile& request,
+                                                          const ReadFile& read,
                                                           Callbacks callbacks);
   static base::Result<std::unique_ptr<FileTransfer>> Write(base::EventLoop& loop,
                                                            base::UniqueFd stream,
-                                                           const WriteFile& request,
+                                                           const WriteFile& write,
                                                            Callbacks callbacks);
   static base::Result<std::unique_ptr<FileTransfer>> List(base::EventLoop& loop,
                                                           base::UniqueFd stream,
-                                                          const ListDirectory& request,
+                                                          const ListDirectory& list,
                                                           Callbacks callbacks);
   ~FileTransfer();
   FileTransfer(const FileTransfer&) = delete;
@@ -56,8 +57,11 @@ class FileTransfer {
 
  private:
   class Impl;
-  explicit FileTransfer(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  static base::Result<std::unique_ptr<FileTransfer>> Begin(base::UniqueFd stream,
+                                                           std::shared_ptr<Impl> impl,
+                                                           Request request);
+  explicit FileTransfer(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace msb::agent
