@@ -8,6 +8,7 @@
 #include "src/jail/jail.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
@@ -71,6 +72,14 @@ base::Status RunChild(const JailSpec& spec, int& parent_socket, int null_fd) {
     return base::FailErrno("cannot fix the address layout");
   }
   TRY(SetLimits(spec.limits));
+  if (spec.cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(*spec.cpu), &one);
+    if (::sched_setaffinity(0, sizeof one, &one) < 0) {
+      return base::FailErrno("cannot run on CPU {}", *spec.cpu);
+    }
+  }
   TRY(DropPrivileges());
   std::vector<char*> argv = Pointers(spec.argv);
   std::vector<char*> envp = Pointers(spec.env);

@@ -1,0 +1,14 @@
+// The system calls that jail B may make: what User-Mode Linux needs, a reason each.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <vector>
+
+#include "src/base/result.h"
+
+namespace msb::sandbox {
+
+base::Result<std::vector<sock_filter>> GuestSeccomp();
+
+}  // namespace msb::sandbox

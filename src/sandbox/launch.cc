@@ -1,0 +1,109 @@
+#include "src/sandbox/launch.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/base/json.h"
+#include "src/base/paths.h"
+#include "src/base/sys.h"
+
+namespace msb::sandbox {
+namespace {
+
+// In the child: only the lease, in a session of its own, and no parent that could wait for it.
+[[noreturn]] void BecomeMonitor(const char* path, int lease, int null_fd) {
+  ::setsid();
+  if (const pid_t middle = ::fork(); middle != 0) ::_exit(middle < 0 ? 1 : 0);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  const int high = ::fcntl(lease, F_DUPFD, 64);
+  for (int fd = 0; fd <= 2; ++fd) ::dup2(null_fd, fd);
+  ::dup2(high, kLeaseFd);
+  ::syscall(SYS_close_range, kLeaseFd + 1, ~0U, 0);
+  ::execl(path, "msb-monitor", nullptr);
+  ::_exit(127);
+}
+
+base::Status SpawnMonitor(int lease) {
+  const std::string path = TRY(base::LibexecDirectory()) + "/msb-monitor";
+  if (::access(path.c_str(), X_OK) < 0) {
+    return base::FailErrno("this installation of microsandbox is incomplete: {}", path);
+  }
+  const base::UniqueFd null_fd = TRY(base::OpenFile("/dev/null", O_RDWR));
+  const pid_t child = ::fork();
+  if (child < 0) return base::FailErrno("cannot start the sandbox's monitor");
+  if (child == 0) BecomeMonitor(path.c_str(), lease, null_fd.get());
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status != 0) {
+    return base::Fail(base::ErrorCode::kSystem, "cannot start the sandbox's monitor");
+  }
+  return {};
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Lease>> Lease::Start(base::EventLoop& loop, const SandboxSpec& spec,
+                                                  const std::vector<int>& fds,
+                                                  Callbacks callbacks) {
+  base::Pair sockets = TRY(base::MakeSocketPair(base::SocketType::kSeqPacket));
+  TRY(SpawnMonitor(sockets.second.get()));
+  std::unique_ptr<Lease> lease(new Lease);
+  lease->socket_ = std::move(sockets.first);
+  lease->callbacks_ = std::move(callbacks);
+  lease->watch_ = TRY(loop.Add(lease->socket_.get(), EPOLLIN,
+                               [raw = lease.get()](uint32_t) { raw->OnReadable(); }));
+  ToMonitor message;
+  message.start = spec;
+  const std::string text = base::json::Write(message);
+  if (text.size() > kMaxMonitorMessage) {
+    return base::Fail(base::ErrorCode::kLimit, "the sandbox's description is too long");
+  }
+  TRY(base::SendWithFds(lease->socket_.get(), std::as_bytes(std::span(text)), fds)
+          .WithContext("cannot reach the sandbox's monitor"));
+  return lease;
+}
+
+void Lease::Stop(uint32_t grace_ms) {
+  ToMonitor message;
+  message.stop = {grace_ms};
+  // If it cannot be sent the monitor is gone, which OnReadable sees.
+  const std::string text = base::json::Write(message);
+  (void)base::SendWithFds(socket_.get(), std::as_bytes(std::span(text)), {});
+}
+
+void Lease::OnReadable() {
+  std::vector<std::byte> buffer(kMaxMonitorMessage);
+  const auto received = base::ReceiveWithFds(socket_.get(), buffer, /*nonblocking=*/true);
+  if (!received && received.error().sys_errno() == EAGAIN) return;
+  if (!received || received->size == 0) {
+    return Finish({EndReason::kVmmEnded, "the sandbox's monitor was killed", {}});
+  }
+  const std::string_view text(reinterpret_cast<const char*>(buffer.data()), received->size);
+  const auto message = base::json::Parse<FromMonitor>(text);
+  if (!message) {
+    return Finish({EndReason::kStartFailed,
+                   "the sandbox's monitor sent nonsense: " + message.error().message(),
+                   {}});
+  }
+  if (message->failure) {
+    return Finish({EndReason::kStartFailed,
+                   "the sandbox's monitor refused: " + message->failure->message.data,
+                   {}});
+  }
+  if (message->ended) return Finish(*message->ended);
+  if (message->running && callbacks_.on_running) callbacks_.on_running(*message->running);
+}
+
+void Lease::Finish(const Ended& ended) {
+  watch_.Reset();
+  if (callbacks_.on_ended) std::exchange(callbacks_.on_ended, nullptr)(ended);
+}
+
+}  // namespace msb::sandbox

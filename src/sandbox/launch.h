@@ -1,0 +1,47 @@
+// Launch: starts a sandbox's monitor and holds its lease. The starter's side of
+// src/sandbox/protocol.h.
+//
+// A Lease is owned by whoever started the sandbox; while it is open the sandbox may live (for ever,
+// if detached), when it is closed or its owner dies, a sandbox that is not detached ends. Single
+// thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "src/base/event_loop.h"
+#include "src/base/result.h"
+#include "src/base/unique_fd.h"
+#include "src/sandbox/protocol.h"
+
+namespace msb::sandbox {
+
+class Lease {
+ public:
+  struct Callbacks {
+    std::function<void(const Running&)> on_running;
+    // Last call. A monitor that died without a word gives kVmmEnded with a message that says so.
+    std::function<void(const Ended&)> on_ended;
+  };
+
+  // Starts msb-monitor (a process of its own session, no child of the caller) and sends it `spec`;
+  // the descriptors are duplicated. Returns without waiting for the guest.
+  static base::Result<std::unique_ptr<Lease>> Start(base::EventLoop& loop, const SandboxSpec& spec,
+                                                    const std::vector<int>& fds,
+                                                    Callbacks callbacks);
+
+  // Asks for the end; on_ended follows.
+  void Stop(uint32_t grace_ms);
+
+ private:
+  Lease() = default;
+  void OnReadable();
+  void Finish(const Ended& ended);
+
+  base::UniqueFd socket_;
+  base::Watch watch_;
+  Callbacks callbacks_;
+};
+
+}  // namespace msb::sandbox

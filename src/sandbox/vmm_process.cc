@@ -1,0 +1,70 @@
+#include "src/sandbox/vmm_process.h"
+
+#include <vector>
+
+#include "src/base/json.h"
+#include "src/base/log.h"
+#include "src/base/sys.h"
+
+namespace msb::sandbox {
+namespace {
+
+constexpr uint64_t kMiB = 1024 * 1024;
+constexpr int kLockFd = 4;
+
+}  // namespace
+
+base::Result<std::unique_ptr<VmmProcess>> VmmProcess::Start(
+    base::EventLoop& loop, const VmmSpec& spec, std::function<void(const vmm::FromVmm&)> on_event) {
+  base::Pair sockets = TRY(base::MakeSocketPair(base::SocketType::kSeqPacket));
+  jail::JailSpec jail;
+  jail.name = "vmm";
+  jail.executable_fd = spec.executable_fd;
+  jail.argv = {"msb-vmm"};
+  jail.fds = {{sockets.second.get(), vmm::kControlFd}, {spec.lock_fd, kLockFd}};
+  jail.host_uid = spec.host_uid;
+  jail.host_gid = spec.host_gid;
+  jail.cpu = spec.cpu;
+  jail.limits = {{RLIMIT_NOFILE, 4096},
+                 {RLIMIT_NPROC, 16},
+                 {RLIMIT_CORE, 0},
+                 {RLIMIT_MEMLOCK, 0},
+                 {RLIMIT_MSGQUEUE, 0},
+                 {RLIMIT_DATA, 128 * kMiB},
+                 {RLIMIT_AS, spec.memory_bytes + 512 * kMiB},
+                 {RLIMIT_FSIZE, spec.disk_bytes}};
+
+  std::unique_ptr<VmmProcess> process(new VmmProcess);
+  process->child_ = TRY(jail::Spawn(jail));
+  process->socket_ = std::move(sockets.first);
+  process->on_event_ = std::move(on_event);
+  process->watch_ = TRY(loop.Add(process->socket_.get(), EPOLLIN,
+                                 [raw = process.get()](uint32_t) { raw->OnReadable(); }));
+  return process;
+}
+
+base::Status VmmProcess::Send(const vmm::ToVmm& message, std::span<const int> fds) {
+  const std::string text = base::json::Write(message);
+  TRY(base::SendWithFds(socket_.get(), std::as_bytes(std::span(text)), fds)
+          .WithContext("cannot reach msb-vmm"));
+  return {};
+}
+
+void VmmProcess::OnReadable() {
+  // msb-vmm may have been taken over by its guest: what it says is bounded and checked.
+  std::vector<std::byte> buffer(vmm::kMaxControlMessage);
+  const auto received = base::ReceiveWithFds(socket_.get(), buffer, /*nonblocking=*/true);
+  if (!received || received->size == 0) {
+    watch_.Reset();  // its end is seen by its pid descriptor
+    return;
+  }
+  const std::string_view text(reinterpret_cast<const char*>(buffer.data()), received->size);
+  const auto message = base::json::Parse<vmm::FromVmm>(text);
+  if (!message) {
+    LOG(kWarning, "msb-vmm sent something that is no message: {}", message.error().message());
+    return;
+  }
+  on_event_(*message);
+}
+
+}  // namespace msb::sandbox
