@@ -51,26 +51,38 @@ struct OpenStream {
 };
 BOOST_DESCRIBE_STRUCT(OpenStream, (), (id, port))
 
+// monitor -> vmm: try again what a full host disk stopped (msb-vmm does so itself every second).
+struct Resume {
+  uint32_t disk = 0;  // index in Start::disks
+};
+BOOST_DESCRIBE_STRUCT(Resume, (), (disk))
+
 struct ToVmm {  // exactly one is set
   std::optional<Start> start;
   std::optional<OpenStream> open_stream;
+  std::optional<Resume> resume;
 };
-BOOST_DESCRIBE_STRUCT(ToVmm, (), (start, open_stream))
+BOOST_DESCRIBE_STRUCT(ToVmm, (), (start, open_stream, resume))
 
 enum class VmmEvent {
   kStarted,         // devices are ready to be connected to
   kAgentListening,  // the guest's agent accepts streams
   kStreamFailed,    // `id`: refused or timed out by the guest
   kGuestBroken,  // `message`: the guest broke a device beyond repair, or its memory; msb-vmm ends
-  kDiskFailed,   // `message`: the host's disk failed (a flush that cannot be retried); msb-vmm ends
+  kDiskFailed,   // `disk`, `message`: the host's disk failed (a flush that cannot be retried);
+                 // msb-vmm ends
+  kDiskFull,     // `disk`, `message`: the host has no room; the disk's requests wait, none fails
+  kDiskResumed,  // `disk`: there is room again, the requests go on
 };
-BOOST_DESCRIBE_ENUM(VmmEvent, kStarted, kAgentListening, kStreamFailed, kGuestBroken, kDiskFailed)
+BOOST_DESCRIBE_ENUM(VmmEvent, kStarted, kAgentListening, kStreamFailed, kGuestBroken, kDiskFailed,
+                    kDiskFull, kDiskResumed)
 
 struct FromVmm {
   VmmEvent event = VmmEvent::kStarted;
-  std::optional<uint32_t> id;
-  std::optional<std::string> message;
+  std::optional<uint32_t> id = {};    // of a stream
+  std::optional<uint32_t> disk = {};  // index in Start::disks
+  std::optional<std::string> message = {};
 };
-BOOST_DESCRIBE_STRUCT(FromVmm, (), (event, id, message))
+BOOST_DESCRIBE_STRUCT(FromVmm, (), (event, id, disk, message))
 
 }  // namespace msb::vmm
