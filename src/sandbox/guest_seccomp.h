@@ -1,11 +1,10 @@
 // The system calls that jail B may make: what User-Mode Linux needs, a reason each.
 #pragma once
 
-#include <linux/filter.h>
-
 #include <vector>
 
 #include "src/base/result.h"
+#include "src/jail/seccomp.h"
 
 namespace msb::sandbox {
 

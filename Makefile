@@ -1,0 +1,73 @@
+# microsandbox. `make demo` shows it, `make test` tests it, `make install` installs it.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+PREFIX ?= $(HOME)/.local
+BUILD := build/release
+SANITIZED := build/sanitized
+LIBEXEC := $(BUILD)/libexec/microsandbox
+CMAKE := cmake -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_BUILD_TYPE=None
+
+.PHONY: all setup kernel images demo test unit sanitize fuzz system soak lint format bench install clean
+
+all: kernel
+	@[ -f $(BUILD)/build.ninja ] || $(CMAKE) -B $(BUILD) >/dev/null
+	ninja -C $(BUILD)
+
+setup:
+	scripts/setup build test
+
+# The guest kernel comes from a cache outside the checkout (guest/kernel/build says where).
+kernel:
+	@mkdir -p $(LIBEXEC)
+	@kernel=$$(guest/kernel/build) && ln -sfn "$$kernel" $(LIBEXEC)/linux
+
+images: all
+	images/build base
+	images/build python
+
+demo:
+	scripts/setup build
+	$(MAKE) images
+	scripts/demo
+
+test: unit sanitize fuzz system
+
+unit: all
+	ctest --test-dir $(BUILD) --output-on-failure -j2
+
+sanitize:
+	@[ -f $(SANITIZED)/build.ninja ] || $(CMAKE) -B $(SANITIZED) -DMSB_SANITIZE=ON >/dev/null
+	ninja -C $(SANITIZED)
+	ctest --test-dir $(SANITIZED) --output-on-failure -j2
+
+# Each fuzzer for FUZZ_SECONDS, two at a time.
+FUZZ_SECONDS ?= 20
+fuzz: sanitize
+	scripts/fuzz $(SANITIZED) $(FUZZ_SECONDS)
+
+system: images
+	tests/kernel/run $(LIBEXEC)/linux
+	python3 -m pytest -q tests/system
+
+soak: images
+	SOAK=1 tests/kernel/run $(LIBEXEC)/linux
+	SOAK=1 python3 -m pytest -q tests/system
+	$(MAKE) fuzz FUZZ_SECONDS=600
+
+lint:
+	scripts/check-layers
+	git ls-files '*.cc' '*.h' | xargs clang-format-19 --dry-run -Werror
+	shellcheck $$(git ls-files scripts .ci guest images tests bench | xargs grep -lE '^\#!.*\b(ba)?sh\b')
+
+format:
+	git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
+
+bench: images
+	scripts/setup bench
+	bench/run
+
+install: all
+	scripts/install $(BUILD) "$(DESTDIR)$(PREFIX)"
+
+clean:
+	rm -rf build

@@ -1,0 +1,59 @@
+// The command line of msb, parsed: the one place that knows CLI11. spec/cli.md, "Commands".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "src/base/bytes.h"
+#include "src/base/log.h"
+#include "src/base/result.h"
+
+namespace msb::cli {
+
+enum class Engine { kAuto, kUml, kKvm };
+
+struct ExeOptions {
+  std::string image;
+  std::string exec;  // empty: the image's program
+  uint32_t cpus = 1;
+  uint64_t memory_bytes = 1024ull << 20;
+  uint64_t disk_bytes = 8ull << 30;
+  std::vector<base::Bytes> env;
+  std::string workdir;  // empty: the image's
+  std::string user;     // empty: the image's
+  Engine engine = Engine::kAuto;
+  std::vector<std::string> arguments;  // after "--"
+};
+
+struct ImageOptions {
+  std::vector<std::string> arguments;  // for msb-image, which parses them itself
+};
+
+struct DoctorOptions {
+  bool json = false;
+};
+
+struct VersionOptions {};
+
+struct CommandLine {
+  base::LogLevel log_level = base::LogLevel::kWarning;
+  std::variant<VersionOptions, ExeOptions, ImageOptions, DoctorOptions> command;
+};
+
+// What to print and with which code to leave, instead of running anything.
+struct Leave {
+  std::string text;
+  int code = 0;  // 0: help, to standard output; else an error, to standard error
+};
+
+inline constexpr uint64_t kMinMemory = 64ull << 20;
+inline constexpr uint64_t kMaxMemory = 64ull << 30;
+inline constexpr uint64_t kMinDisk = 64ull << 20;
+inline constexpr uint64_t kMaxDisk = 1ull << 40;
+
+std::variant<CommandLine, Leave> ParseCommandLine(int argc, const char* const* argv);
+
+}  // namespace msb::cli

@@ -1,0 +1,18 @@
+// The commands: one file each. All return the exit code; what went wrong has been printed.
+#pragma once
+
+#include <string>
+
+#include "src/cli/command_line.h"
+
+namespace msb::cli {
+
+int RunExe(const ExeOptions& options);
+int RunImage(const ImageOptions& options);
+int RunDoctor(const DoctorOptions& options);
+int RunVersion();
+
+// Prints "msb: error: <message>" on standard error, returns `code`.
+int Complain(const std::string& message, int code);
+
+}  // namespace msb::cli

@@ -1,0 +1,137 @@
+// msb exe: a program of an image in a temporary sandbox.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "src/base/log.h"
+#include "src/base/paths.h"
+#include "src/base/sys.h"
+#include "src/cli/commands.h"
+#include "src/cli/exit_codes.h"
+#include "src/cli/session.h"
+#include "src/cli/values.h"
+#include "src/image/disk.h"
+#include "src/image/store.h"
+
+namespace msb::cli {
+namespace {
+
+using base::ErrorCode;
+using base::Fail;
+
+// One line a boot, and only for a person: which engine `auto` took.
+void MentionEngine(int home_fd) {
+  if (::isatty(STDERR_FILENO) != 1) return;
+  const auto boot = base::BootId();
+  if (!boot) return;
+  const auto seen = base::ReadFileAt(home_fd, "engine-seen", 64);
+  if (seen && *seen == *boot) return;
+  (void)base::WriteFull(STDERR_FILENO,
+                        "msb: running with engine uml, which every x86-64 Linux machine can do "
+                        "(kvm: not in this version; msb doctor)\n");
+  (void)base::ReplaceFileAt(home_fd, "engine-seen", *boot, 0600, /*durable=*/false);
+}
+
+base::Result<std::vector<base::Bytes>> ProgramOf(const ExeOptions& options,
+                                                 const image::RunConfig& config) {
+  std::vector<base::Bytes> argv;
+  if (!options.exec.empty()) {
+    argv = {options.exec};
+  } else {
+    argv = config.entrypoint;
+    argv.insert(argv.end(), config.cmd.begin(), config.cmd.end());
+    if (argv.empty()) argv = {"/bin/sh"};
+  }
+  argv.insert(argv.end(), options.arguments.begin(), options.arguments.end());
+  return argv;
+}
+
+base::Result<agent::Exec> ExecOf(const ExeOptions& options, const image::RunConfig& config) {
+  agent::Exec exec;
+  exec.id = agent::NewProcessId();
+  exec.argv = TRY(ProgramOf(options, config));
+  std::vector<base::Bytes> own = options.env;
+  exec.env = MergeEnv(config.env, own);
+  if (const char* term = std::getenv("TERM"); term != nullptr && IsInteractive()) {
+    exec.env = MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, exec.env);
+  }
+  const bool given = !options.workdir.empty();
+  exec.cwd = given ? base::Bytes(options.workdir) : config.workdir;
+  if (exec.cwd.empty()) exec.cwd = "/";
+  exec.create_cwd = !given;
+  exec.user = options.user.empty() ? config.user : base::Bytes(options.user);
+  return exec;
+}
+
+// Descriptors in the order in which the monitor hands them on.
+struct Launchable {
+  sandbox::SandboxSpec spec;
+  std::vector<base::UniqueFd> files;
+};
+
+base::Result<Launchable> Prepare(const ExeOptions& options, image::RunnableImage image,
+                                 const std::string& home) {
+  Launchable launch;
+  sandbox::SandboxSpec& spec = launch.spec;
+  spec.id = base::RandomHex(16);
+  spec.name = spec.id.substr(0, 12);
+  spec.image = options.image;
+  spec.memory_bytes = options.memory_bytes;
+
+  vmm::Disk root;
+  for (image::ImagePart& part : image.parts) {
+    vmm::DiskPart& out = root.parts.emplace_back();
+    out.offset = part.offset;
+    out.length = part.length;
+    if (!part.file) continue;
+    out.fd = static_cast<uint32_t>(launch.files.size());
+    launch.files.push_back(std::move(part.file));
+  }
+  spec.disks.push_back(std::move(root));
+
+  vmm::Disk writable;
+  writable.read_only = false;
+  writable.durable = false;
+  vmm::DiskPart& part = writable.parts.emplace_back();
+  part.fd = static_cast<uint32_t>(launch.files.size());
+  part.length = options.disk_bytes;
+  launch.files.push_back(TRY(image::CreateTemporaryDisk(home, options.disk_bytes)));
+  spec.disks.push_back(std::move(writable));
+
+  spec.configure.hostname = spec.name;
+  spec.configure.lowers = {agent::Lower{}};
+  spec.configure.upper = agent::Upper{.device = "/dev/vdb", .temporary = true};
+  spec.configure.volumes = image.config.volumes;
+  return launch;
+}
+
+base::Result<int> Exe(const ExeOptions& options) {
+  if (options.engine == Engine::kKvm) {
+    return Fail(ErrorCode::kUnsupported,
+                "engine kvm is not in this version: use --engine uml, or leave it out");
+  }
+  if (options.cpus > 1) {
+    LOG(kWarning, "engine uml has one virtual CPU: --cpus {} is taken as 1", options.cpus);
+  }
+  const std::string home = TRY(base::ResolveHome());
+  image::Store store = TRY(image::Store::Open(home));
+  image::RunnableImage image = TRY(store.OpenForRun(options.image));
+  MentionEngine(TRY(base::OpenHome(home, base::HomeMode::kMustExist)).get());
+
+  agent::Exec exec = TRY(ExecOf(options, image.config));
+  Launchable launch = TRY(Prepare(options, std::move(image), home));
+  std::vector<int> fds;
+  for (const base::UniqueFd& file : launch.files) fds.push_back(file.get());
+  auto session = TRY(Session::Create());
+  return session->Run(std::move(launch.spec), std::move(fds), std::move(exec));
+}
+
+}  // namespace
+
+int RunExe(const ExeOptions& options) {
+  const base::Result<int> code = Exe(options);
+  return code ? *code : Complain(code.error().message(), kOwnFailure);
+}
+
+}  // namespace msb::cli
