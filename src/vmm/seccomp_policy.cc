@@ -52,7 +52,9 @@ std::span<const jail::Allowed> SeccompPolicy() {
       // The end.
       {SYS_rt_sigreturn, "returns from the SIGBUS handler for a crash that is ours"},
       {SYS_rt_sigaction, "lets such a crash be an ordinary one", {{0, kAll, 7 /* SIGBUS */}}},
-      {SYS_rt_sigprocmask, "a thread's exit blocks signals"},
+      {SYS_rseq, "the flushing thread's first step, which may come late"},
+      {SYS_set_robust_list, "its second"},
+      {SYS_rt_sigprocmask, "a thread starts and exits with signals blocked"},
       {SYS_exit, "the flushing thread ends"},
       {SYS_exit_group, "the process ends"},
   };
