@@ -64,6 +64,7 @@ base::Result<int> Session::Run(sandbox::SandboxSpec spec, std::vector<int> fds, 
                  running.configure_us, running.guest_uptime_us);
              Mark("guest ready");
            },
+       .on_notice = [](const std::string& line) { LOG(kWarning, "{}", line); },
        .on_ended = [this](const sandbox::Ended& ended) { OnEnded(ended); }}));
   stream.second.Reset();
   attachment_ = TRY(agent::Attachment::Execute(

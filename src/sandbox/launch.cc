@@ -97,6 +97,7 @@ void Lease::OnReadable() {
                    "the sandbox's monitor refused: " + message->failure->message.data,
                    {}});
   }
+  if (message->notice && callbacks_.on_notice) callbacks_.on_notice(*message->notice);
   if (message->ended) return Finish(*message->ended);
   if (message->running && callbacks_.on_running) callbacks_.on_running(*message->running);
 }

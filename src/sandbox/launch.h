@@ -21,6 +21,7 @@ class Lease {
  public:
   struct Callbacks {
     std::function<void(const Running&)> on_running;
+    std::function<void(const std::string&)> on_notice;
     // Last call. A monitor that died without a word gives kVmmEnded with a message that says so.
     std::function<void(const Ended&)> on_ended;
   };

@@ -297,9 +297,19 @@ void Monitor::OnVmmEvent(const vmm::FromVmm& event) {
     case vmm::VmmEvent::kDiskFailed:
       vmm_complaint_ = base::EscapeForTerminal(event.message.value_or("no reason given"));
       return;  // msb-vmm ends now
+    case vmm::VmmEvent::kDiskFull:
+      return Notice("the host's disk is full: the sandbox waits until there is room");
+    case vmm::VmmEvent::kDiskResumed:
+      return Notice("the host's disk has room again: the sandbox goes on");
     default:
       return;
   }
+}
+
+void Monitor::Notice(const char* line) {
+  FromMonitor message;
+  message.notice = line;
+  Answer(lease_, message);
 }
 
 void Monitor::OnKernelStatus() {

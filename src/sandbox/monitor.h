@@ -71,6 +71,7 @@ class Monitor {
 
   void OnConfigured(const agent::Answer<agent::Configured>& answer);
   void OnVmmEvent(const vmm::FromVmm& event);
+  void Notice(const char* line);
   void OnKernelStatus();
   void OnStop(std::chrono::milliseconds grace);
   // The first reason stands. Everything is killed and reaped when this returns, and the loop stops.

@@ -86,10 +86,11 @@ BOOST_DESCRIBE_STRUCT(Running, (), (engine, configure_us, guest_uptime_us))
 struct FromMonitor {
   uint32_t version = kMonitorVersion;
   // Exactly one is set.
-  std::optional<Running> running;  // once, to the lease
+  std::optional<Running> running;     // once, to the lease
+  std::optional<std::string> notice;  // to the lease, any time: a line for people
   std::optional<Ended> ended;
   std::optional<agent::Failure> failure;  // of the last request
 };
-BOOST_DESCRIBE_STRUCT(FromMonitor, (), (version, running, ended, failure))
+BOOST_DESCRIBE_STRUCT(FromMonitor, (), (version, running, notice, ended, failure))
 
 }  // namespace msb::sandbox
