@@ -1,0 +1,252 @@
+"""What goes wrong: limits inside, deaths outside. The host stays whole, and the next start works."""
+
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import (MSB, SOAK, busybox_tree, exe, mounts, pids, processes, pss_kib, run, run_directories, sh, wait_until)
+
+ROUNDS = 200 if SOAK else 10
+
+
+# --- the guest's own limits -----------------------------------------------------------------------------
+
+def test_a_full_disk_is_enospc_in_the_guest_and_nothing_on_the_host():
+    done = sh("dd if=/dev/zero of=/fill bs=1M; echo code=$?; df / | tail -1 | awk '{print $5}'", "--disk", "64M")
+    assert b"No space left on device" in done.stderr
+    assert b"code=1\n" in done.stdout
+
+
+def test_exhausted_guest_memory_is_137_and_a_line():
+    done = exe("python", "--memory", "256", "--", "-c", "x = bytearray(1 << 30)\nfor i in range(0, 1 << 30, 4096): x[i] = 1")
+    assert done.returncode == 137
+    assert b"no memory left" in done.stderr
+
+
+def test_a_guest_panic_ends_at_once_with_the_kernels_last_words():
+    script = r"""
+import re
+lines = open("/proc/1/maps").read().splitlines()
+with open("/proc/1/mem", "r+b", buffering=0) as memory:
+    for line in lines:
+        span, rights = line.split()[:2]
+        if "x" in rights and "[" not in line:
+            first, last = (int(x, 16) for x in span.split("-"))
+            memory.seek(first)
+            memory.write(b"\0" * (last - first))
+"""
+    done = exe("python", "--", "-c", script)
+    assert done.returncode == 125
+    assert b"Kernel panic" in done.stderr
+    assert b"the guest kernel" in done.stderr
+
+
+def test_powering_off_from_inside_is_an_end_that_is_said():
+    done = sh("poweroff -f; sleep 100")
+    assert done.returncode == 125
+    assert b"powered off" in done.stderr
+    done = sh("reboot -f; sleep 100")
+    assert done.returncode == 125
+
+
+def test_a_fork_bomb_is_bounded_on_the_host(start):
+    process = start("exe", "busybox", "--memory", "128", "-e", "sh", "--", "-c", "b() { b | b & }; b; sleep 1000")
+    most = 0
+    end = time.monotonic() + (60 if SOAK else 5)
+    while time.monotonic() < end and process.poll() is None:
+        most = max(most, len(processes()))
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert most <= 140
+
+
+def test_a_gigabyte_for_a_slow_reader_grows_no_host_process(start):
+    size = 1 << 30
+    process = start("exe", "busybox", "-e", "sh", "--", "-c", "echo ready; head -c 1073741824 /dev/zero")
+    assert process.stdout.readline() == b"ready\n"
+    watched = {process.pid: "msb", **{pid: name for pid, name in processes().items() if name in ("msb-monitor", "msb-vmm")}}
+    before = {pid: pss_kib(pid) for pid in watched}
+    read, samples, grown = 0, 0, {}
+    while read < size:
+        data = os.read(process.stdout.fileno(), 1 << 20)
+        assert data, f"only {read} bytes came"
+        read += len(data)
+        if read // (64 << 20) > samples:  # slow: look around after every 64 MiB
+            samples += 1
+            for pid, name in watched.items():
+                try:
+                    grown[name] = max(grown.get(name, 0), pss_kib(pid) - before[pid])
+                except FileNotFoundError:
+                    pass
+    assert process.wait(60) == 0
+    assert samples >= 15
+    assert max(grown.values()) <= 16 * 1024, grown
+
+
+# --- the host's limits ------------------------------------------------------------------------------------
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+
+
+@needs_root
+def test_a_full_host_disk_pauses_the_sandbox_and_room_resumes_it(tmp_path, start):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96M,mode=0700", "none", small], check=True)
+    try:
+        env = {**os.environ, "MSB_HOME": str(small)}
+        make_tree(tmp_path / "tree")
+        done = run("image", "import", tmp_path / "tree", "--tag", "b", "--cmd", "/bin/sh", env=env)
+        assert done.returncode == 0, done.stderr
+        (small / "ballast").write_bytes(b"x" * (40 << 20))
+        process = start("exe", "b", "-e", "sh", "--", "-c",
+                        "dd if=/dev/urandom of=/big bs=1M count=60 2>/dev/null && sync && wc -c < /big && md5sum < /big && "
+                        "echo 3 > /proc/sys/vm/drop_caches && md5sum < /big", env=env)
+        line = process.stderr.readline()
+        assert b"disk is full" in line, line
+        (small / "ballast").unlink()
+        out, rest = process.communicate(timeout=120)
+        assert process.returncode == 0, rest
+        size, first, second = out.split(b"\n")[:3]
+        assert int(size) == 60 << 20
+        assert first == second
+        assert b"room again" in rest
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+def make_tree(path):
+    path.mkdir()
+    busybox_tree(path)
+
+
+@needs_root
+def test_a_host_disk_without_room_for_a_start_is_125_and_named(tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32M,mode=0700", "none", small], check=True)
+    try:
+        make_tree(tmp_path / "tree")
+        env = {"MSB_HOME": str(small)}
+        assert run("image", "import", tmp_path / "tree", "--tag", "b", env=env).returncode == 0
+        with open(small / "ballast", "wb") as ballast:
+            try:
+                while True:
+                    ballast.write(b"x" * 4096)
+                    ballast.flush()
+            except OSError:
+                pass
+        done = exe("b", "-e", "true", env=env)
+        assert done.returncode == 125
+        assert b"msb: error: " in done.stderr
+        assert b"space" in done.stderr or b"full" in done.stderr
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+# --- deaths -----------------------------------------------------------------------------------------------
+
+def is_clean(before):
+    """Nothing of a killed sandbox after two seconds: no process, no mount; and a start works."""
+    wait_until(lambda: not processes(), "the end of all processes", 2)
+    assert mounts() == before
+    done = exe("busybox", "-e", "echo", "--", "fine")
+    assert (done.returncode, done.stdout) == (0, b"fine\n"), done
+    assert run_directories() == []
+
+
+@pytest.mark.parametrize("victim", ["msb", "msb-monitor", "msb-vmm", "msb-jail-init", "linux"])
+def test_a_kill_at_any_moment_leaves_nothing(start, victim):
+    before = mounts()
+    moments = random.Random(victim)
+    for round in range(ROUNDS):
+        process = start("exe", "busybox", "-e", "sh", "--", "-c", "while :; do echo x > /tmp/x; done")
+        time.sleep(moments.uniform(0, 0.25))
+        targets = [process.pid] if victim == "msb" else pids(victim)
+        for pid in targets:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if not targets:  # not there at that moment: the round says nothing, but must end
+            process.terminate()
+            process.terminate()
+            process.kill()
+        code = process.wait(30)
+        if victim != "msb" and targets:
+            error = process.stderr.read()
+            assert code == 125, (round, code, error)
+            assert error.startswith(b"msb: error: "), error
+        wait_until(lambda: not processes(), f"round {round}: the end of all processes", 2)
+    is_clean(before)
+    assert run("image", "check").returncode == 0
+
+
+def test_a_deaf_guest_cannot_keep_its_starter(start):
+    """SIGSTOP of the guest kernel: whoever started it can still end it."""
+    process = start("exe", "busybox", "-e", "sh", "--", "-c", "echo ready; sleep 1000")
+    assert process.stdout.readline() == b"ready\n"
+    for pid in pids("linux"):
+        os.kill(pid, signal.SIGSTOP)
+    process.terminate()
+    time.sleep(0.1)
+    process.terminate()
+    assert process.wait(30) == 137
+
+
+# --- other users --------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes to an ordinary user")
+def test_an_ordinary_user_can_do_the_same(tmp_path):
+    home = pathlib.Path("/tmp") / f"msb-nobody-{os.getpid()}"
+    home.mkdir(mode=0o700)
+    tree = home / "tree"
+    make_tree(tree)
+    subprocess.run(["chown", "-R", "nobody:nogroup", home], check=True)
+    try:
+        def as_nobody(*arguments):
+            return subprocess.run(["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups",
+                                   "env", f"MSB_HOME={home}/h", *arguments], capture_output=True, timeout=120,
+                                  stdin=subprocess.DEVNULL, cwd="/")
+        assert as_nobody(MSB, "image", "import", tree, "--tag", "b").returncode == 0
+        done = as_nobody(MSB, "exe", "b", "-e", "id")
+        assert done.returncode == 0, done.stderr
+        assert b"uid=0" in done.stdout
+        assert as_nobody(MSB, "doctor").returncode == 0
+        listing = subprocess.run(["ls", f"{home}/h/run"], capture_output=True, text=True)
+        assert listing.stdout == ""
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to another user")
+def test_a_home_of_another_user_is_refused(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 12345, 12345)
+    done = exe("busybox", "-e", "true", env={"MSB_HOME": str(home)})
+    assert done.returncode == 125
+    assert str(home).encode() in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a process without user namespaces")
+def test_a_host_that_refuses_namespaces_is_told_apart(tmp_path):
+    limit = pathlib.Path("/proc/sys/user/max_user_namespaces")
+    before = limit.read_text()
+    limit.write_text("0")
+    try:
+        done = exe("busybox", "-e", "true")
+        assert done.returncode == 125
+        assert b"msb doctor" in done.stderr
+        doctor = run("doctor")
+        assert doctor.returncode == 1
+        assert b"max_user_namespaces" in doctor.stdout
+    finally:
+        limit.write_text(before)

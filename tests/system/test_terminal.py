@@ -1,0 +1,125 @@
+"""On a terminal, and with signals."""
+
+import os
+import signal
+import struct
+import fcntl
+import termios
+
+import pytest
+from conftest import Terminal, processes, wait_until
+
+
+def resize(terminal, rows, columns):
+    fcntl.ioctl(terminal.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def shell(*options):
+    terminal = Terminal("exe", "busybox", *options)
+    terminal.expect(rb"[#$] ")
+    return terminal
+
+
+def test_a_shell_is_interactive_and_ends_with_its_code():
+    terminal = shell()
+    terminal.send(b"tty; echo 6*7=$((6*7))\r")
+    terminal.expect(rb"/dev/pts/\d+")
+    terminal.expect(rb"6\*7=42")
+    terminal.send(b"exit 3\r")
+    assert terminal.code() == 3
+
+
+def test_control_c_interrupts_the_program_not_the_sandbox():
+    terminal = shell()
+    terminal.send(b"cat\r")
+    terminal.send(b"here\r")
+    terminal.expect(rb"here\r\nhere")
+    terminal.send(b"\x03")
+    terminal.expect(rb"[#$] ")
+    terminal.send(b"echo code=$?\r")
+    terminal.expect(rb"code=130")
+    terminal.send(b"exit\r")
+    terminal.code()
+
+
+def test_control_d_ends_a_shell():
+    terminal = shell()
+    terminal.send(b"\x04")
+    assert terminal.code() == 0
+
+
+def test_the_window_size_is_taken_over_and_followed():
+    terminal = Terminal("exe", "busybox")
+    resize(terminal, 33, 111)
+    terminal.expect(rb"[#$] ")
+    terminal.send(b"trap 'stty size' WINCH; while stty size | grep -v '33 111'; do :; done; stty size\r")
+    terminal.expect(rb"\n33 111")
+    resize(terminal, 44, 99)
+    terminal.send(b"\rwhile stty size | grep -v '44 99'; do :; done; stty size\r")
+    terminal.expect(rb"\n44 99")
+    terminal.send(b"exit\r")
+    terminal.code()
+
+
+def test_python_is_interactive():
+    terminal = Terminal("exe", "python")
+    terminal.expect(rb">>> ")
+    terminal.send(b"print(6*7)\r")
+    terminal.expect(rb"\n42\r\n>>> ")
+    terminal.send(b"\x04")
+    assert terminal.code() == 0
+
+
+def test_the_terminal_is_restored():
+    terminal = Terminal("exe", "busybox")
+    before = termios.tcgetattr(terminal.fd)
+    terminal.expect(rb"[#$] ")
+    wait_until(lambda: termios.tcgetattr(terminal.fd) != before, "raw mode")
+    terminal.send(b"exit\r")
+    wait_until(lambda: termios.tcgetattr(terminal.fd) == before, "the former mode")
+    assert terminal.code() == 0
+
+
+def test_a_closed_terminal_ends_the_sandbox():
+    terminal = shell()
+    terminal.close()
+    os.waitpid(terminal.pid, 0)
+    wait_until(lambda: not processes(), "the end of the sandbox", 10)
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "QUIT", "HUP", "USR1", "USR2"])
+def test_signals_go_to_the_program_where_there_is_no_terminal(start, name):
+    process = start("exe", "busybox", "-e", "sh", "--", "-c",
+                    f"trap 'echo got {name}; exit 9' {name}; echo ready; while :; do sleep 0.1; done")
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(getattr(signal, "SIG" + name))
+    assert process.stdout.readline() == f"got {name}\n".encode()
+    assert process.wait(60) == 9
+
+
+def test_an_unhandled_termination_ends_the_program(start):
+    process = start("exe", "busybox", "-e", "sh", "--", "-c", "echo ready; exec sleep 1000")
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+
+
+def test_a_second_termination_kills(start):
+    process = start("exe", "busybox", "-e", "sh", "--", "-c",
+                    "trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    # Two signals that are pending together are one: send until it is gone.
+    def gone():
+        process.send_signal(signal.SIGTERM)
+        return process.poll() is not None
+    wait_until(gone, "the end", 60)
+    assert process.returncode == 128 + signal.SIGKILL
+
+
+def test_a_reader_that_goes_away_ends_the_sandbox(start):
+    process = start("exe", "busybox", "-e", "yes")
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.wait(60) == 128 + signal.SIGPIPE
