@@ -1,0 +1,39 @@
+#include "src/agent/guest/failure.h"
+
+namespace msb::agent {
+
+Failure FileFailure(const base::Error& error) {
+  FailureCode code = FailureCode::kSystem;
+  switch (error.code()) {
+    case base::ErrorCode::kNotFound:
+      code = FailureCode::kNotFound;
+      break;
+    case base::ErrorCode::kDenied:
+      code = FailureCode::kDenied;
+      break;
+    case base::ErrorCode::kNoSpace:
+      code = FailureCode::kNoSpace;
+      break;
+    case base::ErrorCode::kLimit:
+      code = FailureCode::kLimit;
+      break;
+    case base::ErrorCode::kInvalid:
+      code = FailureCode::kInvalid;
+      break;
+    default:
+      break;
+  }
+  switch (error.sys_errno()) {
+    case ENOTDIR:
+    case EISDIR:
+    case ENXIO:  // a FIFO that nobody reads
+    case ELOOP:
+      code = FailureCode::kWrongKind;
+      break;
+    default:
+      break;
+  }
+  return Failure{code, base::Bytes(error.message())};
+}
+
+}  // namespace msb::agent

@@ -1,0 +1,553 @@
+#include "src/agent/guest/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "src/agent/guest/attached.h"
+#include "src/agent/guest/program_path.h"
+#include "src/base/sys.h"
+
+namespace msb::agent {
+namespace {
+
+bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
+Outcome<void> CheckExec(const Exec& exec) {
+  const bool id_ok = exec.id.size() == kProcessIdDigits &&
+                     exec.id.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!id_ok) return Refuse(FailureCode::kInvalid, "exec.id: not {} digits", kProcessIdDigits);
+  if (exec.argv.empty()) return Refuse(FailureCode::kInvalid, "exec.argv: no program");
+  if (exec.argv.size() > kMaxArguments || exec.env.size() > kMaxArguments) {
+    return Refuse(FailureCode::kLimit, "more than {} arguments or variables", kMaxArguments);
+  }
+  if (exec.extra_streams > kMaxExtraStreams) {
+    return Refuse(FailureCode::kLimit, "exec.extra_streams: at most {}", kMaxExtraStreams);
+  }
+  for (const base::Bytes& argument : exec.argv) {
+    if (HasNul(argument.data)) return Refuse(FailureCode::kInvalid, "exec.argv: a NUL byte");
+  }
+  for (const base::Bytes& variable : exec.env) {
+    const size_t equals = variable.data.find('=');
+    if (equals == 0 || equals == std::string::npos || HasNul(variable.data)) {
+      return Refuse(FailureCode::kInvalid, "exec.env: {} is not NAME=VALUE",
+                    base::EscapeForTerminal(variable.data));
+    }
+  }
+  return {};
+}
+
+// The variables by name, the last of a name winning, in the order they first came.
+class Environment {
+ public:
+  explicit Environment(const std::vector<base::Bytes>& variables) {
+    for (const base::Bytes& variable : variables) {
+      const size_t equals = variable.data.find('=');
+      Set(std::string_view(variable.data).substr(0, equals),
+          std::string_view(variable.data).substr(equals + 1));
+    }
+  }
+  void Set(std::string_view name, std::string_view value) {
+    const auto [found, is_new] = index_.emplace(name, list_.size());
+    if (is_new) list_.emplace_back();
+    list_[found->second] = fmt::format("{}={}", name, value);
+  }
+  void Default(std::string_view name, std::string_view value) {
+    if (!index_.contains(std::string(name))) Set(name, value);
+  }
+  std::string_view Get(std::string_view name) const {
+    return std::string_view(list_[index_.at(std::string(name))]).substr(name.size() + 1);
+  }
+  std::vector<std::string> Take() { return std::move(list_); }
+
+ private:
+  std::vector<std::string> list_;
+  std::unordered_map<std::string, size_t> index_;
+};
+
+Outcome<base::UniqueFd> OpenWorkdir(const Exec& exec) {
+  const std::string& path = exec.cwd.data.empty() ? std::string("/") : exec.cwd.data;
+  if (path[0] != '/' || HasNul(path)) {
+    return Refuse(FailureCode::kBadWorkdir, "working directory {}: not an absolute path", path);
+  }
+  if (exec.create_cwd) {
+    if (base::Status made = base::MakeDirectories(path, 0755); !made) {
+      return Refuse(FailureCode::kBadWorkdir, made.error());
+    }
+  }
+  auto opened = base::OpenFile(path, O_PATH | O_DIRECTORY);
+  if (!opened) {
+    return Refuse(FailureCode::kBadWorkdir, "working directory {}: {}", path,
+                  base::ErrnoText(opened.error().sys_errno()));
+  }
+  return *std::move(opened);
+}
+
+FailureCode ProgramFailure(const base::Error& error) {
+  switch (error.sys_errno()) {
+    case ENOENT:
+    case ENOTDIR:
+      return FailureCode::kProgramMissing;
+    case EAGAIN:
+    case ENOMEM:
+    case E2BIG:
+    case EMFILE:
+    case ENFILE:
+      return FailureCode::kSystem;
+    default:
+      return FailureCode::kNotExecutable;
+  }
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Process>> Process::Create(base::EventLoop& loop, const Exec& exec,
+                                                  const Surroundings& surroundings) {
+  if (auto checked = CheckExec(exec); !checked) return std::unexpected(checked.error());
+  SpawnPlan plan;
+  auto identity = ResolveUserIn(exec.user.data, surroundings.passwd_path, surroundings.group_path);
+  if (!identity) return Refuse(FailureCode::kNoSuchUser, identity.error());
+  plan.identity = *std::move(identity);
+
+  auto cwd = OpenWorkdir(exec);
+  if (!cwd) return std::unexpected(cwd.error());
+
+  Environment environment(exec.env);
+  environment.Default("PATH", kDefaultPath);
+  environment.Default("HOME", plan.identity.home);
+  environment.Default("HOSTNAME", surroundings.hostname);
+  if (exec.pty) environment.Default("TERM", "xterm");
+  auto program = FindProgram(exec.argv[0].data, environment.Get("PATH"), cwd->get());
+  if (!program) {
+    return Refuse(program.error().code() == base::ErrorCode::kDenied ? FailureCode::kNotExecutable
+                                                                     : FailureCode::kProgramMissing,
+                  program.error());
+  }
+  plan.program = *std::move(program);
+  plan.env = environment.Take();
+  for (const base::Bytes& argument : exec.argv) plan.argv.push_back(argument.data);
+  plan.cwd_fd = cwd->get();
+  plan.cgroup_fd = surroundings.cgroup_fd;
+  plan.terminal = exec.pty.has_value();
+
+  std::unique_ptr<Process> process(new Process(loop, exec, std::move(plan)));
+  process->cwd_ = *std::move(cwd);
+  // The rings exist from the beginning, so that a created process can be attached to.
+  const size_t outputs = 1 + (exec.pty ? 0 : 1) + exec.extra_streams;
+  for (size_t i = 0; i < outputs; ++i) {
+    const bool extra = i >= outputs - exec.extra_streams;
+    const unsigned stream =
+        extra ? static_cast<unsigned>(kFirstExtra + i - (outputs - exec.extra_streams))
+              : static_cast<unsigned>(kStdout + i);
+    std::optional<unsigned> input;
+    if (extra) input = stream;
+    if (!extra && exec.pty) input = kStdin;
+    process->AddChannel(input, stream);
+  }
+  if (!exec.pty && exec.stdin_mode == StdinMode::kStream) process->AddChannel(kStdin, std::nullopt);
+  return process;
+}
+
+Process::~Process() {
+  if (running()) Abandon();
+}
+
+void Process::AddChannel(std::optional<unsigned> input, std::optional<unsigned> output) {
+  auto channel = std::make_unique<Channel>();
+  channel->input = input;
+  channel->output = output;
+  channel->credit = input ? kInitialCredit : 0;
+  if (output) {
+    channel->ring = std::make_unique<OutputRing>(kRingBytes);
+    ++open_outputs_;
+  }
+  channels_.push_back(std::move(channel));
+}
+
+Outcome<void> Process::Start() {
+  if (started_) return Refuse(FailureCode::kInvalid, "the process was started before");
+  std::vector<base::UniqueFd> theirs;
+  if (base::Status opened = Open(theirs); !opened) {
+    return Refuse(FailureCode::kSystem, opened.error());
+  }
+  for (const base::UniqueFd& fd : theirs) plan_.fds.push_back(fd.get());
+  auto pid = Spawn(plan_);
+  if (!pid) return Refuse(ProgramFailure(pid.error()), pid.error());
+  pid_ = *pid;
+  started_ = true;
+  cwd_.Reset();
+  plan_ = SpawnPlan();
+  if (base::Status watched = WatchChannels(); !watched) {
+    Abandon();
+    return Refuse(FailureCode::kSystem, watched.error());
+  }
+  // What arrived before the start.
+  for (const auto& channel : channels_) {
+    if (channel->input) WriteInput(*channel);
+  }
+  return {};
+}
+
+// Our ends go into the channels, in the order of `channels_`; the program's, by number, to
+// `theirs`.
+base::Status Process::Open(std::vector<base::UniqueFd>& theirs) {
+  if (exec_.pty) {
+    TRY(OpenTerminal(theirs));
+  } else {
+    TRY(OpenPipes(theirs));
+  }
+  for (const auto& channel : channels_) {
+    if (!channel->output || *channel->output < kFirstExtra) continue;
+    base::Pair pair = TRY(base::MakeSocketPair(base::SocketType::kStream));
+    TRY(base::SetNonBlocking(pair.first.get(), true));
+    channel->fd = std::move(pair.first);
+    theirs.push_back(std::move(pair.second));
+  }
+  return {};
+}
+
+base::Status Process::OpenPipes(std::vector<base::UniqueFd>& theirs) {
+  theirs.resize(3);
+  for (const auto& channel : channels_) {
+    const bool is_input = !channel->output;
+    if (!is_input && *channel->output >= kFirstExtra) continue;
+    base::Pair pipe = TRY(base::MakePipe());
+    base::UniqueFd& ours = is_input ? pipe.second : pipe.first;
+    TRY(base::SetNonBlocking(ours.get(), true));
+    channel->fd = std::move(ours);
+    theirs[is_input ? kStdin : *channel->output] = std::move(is_input ? pipe.first : pipe.second);
+  }
+  if (!theirs[kStdin]) theirs[kStdin] = TRY(base::OpenFile("/dev/null", O_RDONLY));
+  return {};
+}
+
+base::Status Process::OpenTerminal(std::vector<base::UniqueFd>& theirs) {
+  constexpr unsigned long kOpenPeer = 0x5441;  // TIOCGPTPEER
+  base::UniqueFd master = TRY(base::OpenFile("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK));
+  const int unlock = 0;
+  if (::ioctl(master.get(), TIOCSPTLCK, &unlock) < 0) return base::FailErrno("cannot unlock a pty");
+  // By descriptor: /dev/pts is the workload's to change.
+  base::UniqueFd slave(::ioctl(master.get(), kOpenPeer, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!slave) return base::FailErrno("cannot open a terminal");
+  const winsize size = {exec_.pty->rows, exec_.pty->columns, 0, 0};
+  ::ioctl(master.get(), TIOCSWINSZ, &size);
+  if (plan_.identity.uid != 0) {
+    // So that the user can open /dev/tty's name again; the group stays the terminals' own.
+    if (::fchown(slave.get(), plan_.identity.uid, static_cast<gid_t>(-1)) < 0) {
+      return base::FailErrno("cannot give away a terminal");
+    }
+  }
+  for (int i = 0; i < 2; ++i) theirs.push_back(TRY(base::Duplicate(slave.get())));
+  theirs.push_back(std::move(slave));
+  channels_.front()->fd = std::move(master);
+  return {};
+}
+
+base::Status Process::WatchChannels() {
+  for (const auto& owned : channels_) {
+    Channel& channel = *owned;
+    if (!channel.output) continue;  // stdin is watched once it is full
+    const uint32_t events = EPOLLIN | EPOLLET | (channel.input ? uint32_t{EPOLLOUT} : 0u);
+    channel.watch = TRY(loop_.Add(channel.fd.get(), events,
+                                  [this, &channel](uint32_t got) { OnEvents(channel, got); }));
+  }
+  return {};
+}
+
+void Process::OnEvents(Channel& channel, uint32_t events) {
+  if ((events & EPOLLOUT) != 0 && channel.input) WriteInput(channel);
+  if (channel.output && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+    channel.readable = true;
+    channel.hung_up = channel.hung_up || (events & EPOLLHUP) != 0;
+    Read(channel);
+  }
+}
+
+// --- output --------------------------------------------------------------------------------------
+
+OutputRing* Process::Ring(unsigned stream) {
+  for (const auto& channel : channels_) {
+    if (channel->output == stream) return channel->ring.get();
+  }
+  return nullptr;
+}
+
+bool Process::Ended(unsigned stream) const {
+  for (const auto& channel : channels_) {
+    if (channel->output == stream) return channel->ended;
+  }
+  return true;
+}
+
+// The oldest byte that reading on must not overwrite.
+uint64_t Process::KeepFrom(const Channel& channel) const {
+  if (exec_.output == OutputPolicy::kDropOldest) return channel.ring->end();
+  if (attached_.empty()) return channel.ring->begin();
+  uint64_t oldest = channel.ring->end();
+  for (const Attached* attached : attached_) {
+    oldest = std::min(oldest, attached->Position(*channel.output));
+  }
+  return oldest;
+}
+
+void Process::Read(Channel& channel) {
+  const uint64_t before = channel.ring->end();
+  while (channel.readable && !channel.ended && ReadOnce(channel)) {
+  }
+  if (channel.ring->end() != before || channel.ended) Wake();
+}
+
+bool Process::ReadOnce(Channel& channel) {
+  constexpr size_t kAtOnce = 256 * 1024;
+  const size_t wanted = std::min(kAtOnce, channel.left.value_or(kAtOnce));
+  if (wanted == 0) {
+    EndOutput(channel);
+    return false;
+  }
+  if (exec_.output == OutputPolicy::kDropOldest) SaveFrames(channel, wanted);
+  const std::span<char> room = channel.ring->Room(KeepFrom(channel), wanted);
+  if (room.empty()) return false;  // full: ReadOn continues
+  const ssize_t got = ::read(channel.fd.get(), room.data(), room.size());
+  if (got < 0 && errno == EINTR) return true;
+  if (got < 0 && errno == EAGAIN) {
+    channel.readable = false;
+    if (exited_) EndOutput(channel);
+    return false;
+  }
+  if (got <= 0) {  // EIO: the last user of a terminal is gone
+    EndOutput(channel);
+    return false;
+  }
+  const auto bytes = static_cast<size_t>(got);
+  channel.ring->Commit(bytes);
+  if (channel.left) *channel.left -= bytes;
+  if (bytes >= 64 * 1024 && !std::exchange(channel.enlarged, true)) {
+    // It writes much: fewer turns. Refused beyond a user's limit, and then it stays as it is.
+    ::fcntl(channel.fd.get(), F_SETPIPE_SZ, static_cast<int>(kRingBytes));
+  }
+  // Less than there was room for is all there was; with a hang-up the end has no event of its own.
+  if (bytes < room.size() && !channel.hung_up && !exited_) channel.readable = false;
+  return true;
+}
+
+void Process::SaveFrames(const Channel& channel, size_t room) {
+  const OutputRing& ring = *channel.ring;
+  if (ring.end() - ring.begin() + room <= kRingBytes) return;
+  const uint64_t doomed = ring.end() + room - kRingBytes;
+  for (Attached* attached : attached_) attached->SaveFrame(*channel.output, doomed);
+}
+
+void Process::EndOutput(Channel& channel) {
+  if (std::exchange(channel.ended, true)) return;
+  --open_outputs_;
+  channel.watch.Reset();
+  if (channel.input) channel.input_closed = true;
+  channel.pending.clear();
+  channel.pending_at = 0;
+  channel.fd.Reset();
+}
+
+void Process::ReadOn() {
+  for (const auto& owned : channels_) {
+    Channel& channel = *owned;
+    if (!channel.output) continue;
+    // Nobody can come back to what a process that dies with its last attachment has said.
+    const bool forgets = exec_.unattached == WhenUnattached::kKill && !attached_.empty() &&
+                         exec_.output == OutputPolicy::kBlock;
+    if (forgets) channel.ring->Forget(KeepFrom(channel));
+    Read(channel);
+  }
+}
+
+void Process::Wake() {
+  for (Attached* attached : attached_) attached->Wake();
+}
+
+void Process::Attach(Attached* attached, bool input) {
+  attached_.push_back(attached);
+  if (input) input_holder_ = attached;
+}
+
+void Process::Detach(Attached* attached) {
+  std::erase(attached_, attached);
+  if (input_holder_ == attached) {
+    input_holder_ = nullptr;
+    // What was granted to it and has not come will not come.
+    for (const auto& channel : channels_) channel->credit = 0;
+  }
+}
+
+// --- input ---------------------------------------------------------------------------------------
+
+Process::Channel* Process::FindInput(unsigned stream) {
+  for (const auto& channel : channels_) {
+    if (channel->input == stream) return channel.get();
+  }
+  return nullptr;
+}
+
+base::Status Process::Input(unsigned stream, std::string_view data) {
+  Channel* channel = FindInput(stream);
+  if (channel == nullptr || channel->input_ending) {
+    return base::Fail(base::ErrorCode::kProtocol, "data on stream {}", stream);
+  }
+  if (data.size() > channel->credit) {
+    return base::Fail(base::ErrorCode::kProtocol, "data on stream {} without credit", stream);
+  }
+  channel->credit -= data.size();
+  if (!channel->input_closed) {
+    size_t written = 0;
+    if (started_ && channel->pending.empty()) {
+      const ssize_t put = ::write(channel->fd.get(), data.data(), data.size());
+      if (put > 0) written = static_cast<size_t>(put);
+      if (written == data.size()) {
+        Grant(*channel);
+        return {};
+      }
+    }
+    channel->pending.append(data.substr(written));
+    if (started_) WriteInput(*channel);
+  }
+  Grant(*channel);
+  return {};
+}
+
+base::Status Process::EndInput(unsigned stream) {
+  Channel* channel = FindInput(stream);
+  if (channel == nullptr) {
+    return base::Fail(base::ErrorCode::kProtocol, "the end of stream {}", stream);
+  }
+  channel->input_ending = true;
+  if (started_) WriteInput(*channel);
+  return {};
+}
+
+void Process::WriteInput(Channel& channel) {
+  while (!channel.input_closed && channel.pending_at < channel.pending.size()) {
+    const std::string_view rest = std::string_view(channel.pending).substr(channel.pending_at);
+    const ssize_t put = ::write(channel.fd.get(), rest.data(), rest.size());
+    if (put >= 0) {
+      channel.pending_at += static_cast<size_t>(put);
+      if (channel.pending_at >= kCreditWindow / 4) {
+        channel.pending.erase(0, channel.pending_at);
+        channel.pending_at = 0;
+      }
+    } else if (errno == EAGAIN) {
+      if (!channel.watch.active()) {
+        auto watch = loop_.Add(channel.fd.get(), EPOLLOUT | EPOLLET,
+                               [this, &channel](uint32_t) { WriteInput(channel); });
+        if (!watch) return CloseInput(channel);
+        channel.watch = *std::move(watch);
+      }
+      Grant(channel);
+      return;
+    } else if (errno != EINTR) {
+      return CloseInput(channel);  // the program takes no more
+    }
+  }
+  channel.pending.clear();
+  channel.pending_at = 0;
+  if (channel.input_ending && !channel.input_closed) return CloseInput(channel);
+  Grant(channel);
+}
+
+// After this, data is thrown away as it comes, so that the host's sender is never stuck.
+void Process::CloseInput(Channel& channel) {
+  channel.input_closed = true;
+  channel.pending.clear();
+  channel.pending_at = 0;
+  if (!channel.output) {
+    channel.watch.Reset();
+    channel.fd.Reset();
+  } else if (*channel.output >= kFirstExtra) {
+    ::shutdown(channel.fd.get(), SHUT_WR);
+  } else {
+    constexpr char kEndOfFile = 4;  // a terminal has no end of file but the character
+    (void)!::write(channel.fd.get(), &kEndOfFile, 1);
+  }
+  Grant(channel);
+}
+
+void Process::Grant(Channel& channel) {
+  const size_t waiting = channel.pending.size() - channel.pending_at;
+  const size_t free = kCreditWindow - std::min(kCreditWindow, waiting + channel.credit);
+  if (input_holder_ == nullptr || channel.input_ending || free < kCreditWindow / 4) return;
+  channel.credit += free;
+  input_holder_->Grant(*channel.input, static_cast<uint32_t>(free));
+}
+
+void Process::GrantAll() {
+  for (const auto& channel : channels_) {
+    if (channel->input) Grant(*channel);
+  }
+}
+
+// --- control -------------------------------------------------------------------------------------
+
+Outcome<void> Process::Signal(int signal, bool group) {
+  if (signal < 1 || signal > SIGRTMAX) {
+    return Refuse(FailureCode::kInvalid, "signal.signal: {} is no signal", signal);
+  }
+  if (!running()) return Refuse(FailureCode::kNoSuchProcess, "the process does not run");
+  pid_t target = group ? -pid_ : pid_;
+  if (pid_t foreground = 0; group && exec_.pty &&
+                            ::ioctl(channels_.front()->fd.get(), TIOCGPGRP, &foreground) == 0 &&
+                            foreground > 0) {
+    target = -foreground;
+  }
+  if (::kill(target, signal) < 0) {
+    return Refuse(FailureCode::kSystem, base::FailErrno("cannot signal"));
+  }
+  return {};
+}
+
+Outcome<void> Process::Resize(WindowSize size) {
+  if (!exec_.pty) return Refuse(FailureCode::kInvalid, "the process has no terminal");
+  const winsize window = {size.rows, size.columns, 0, 0};
+  if (started_ && !channels_.front()->ended &&
+      ::ioctl(channels_.front()->fd.get(), TIOCSWINSZ, &window) < 0) {
+    return Refuse(FailureCode::kSystem, base::FailErrno("cannot resize"));
+  }
+  return {};
+}
+
+void Process::Abandon() {
+  if (!std::exchange(abandoned_, true) && running()) {
+    ::kill(-pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);
+  }
+  for (const auto& channel : channels_) {
+    if (channel->output) EndOutput(*channel);
+    if (!channel->output && channel->input && !channel->input_closed) CloseInput(*channel);
+  }
+}
+
+void Process::Exit(const Exited& exited) {
+  pid_ = 0;
+  exited_ = exited;
+  for (const auto& owned : channels_) {
+    Channel& channel = *owned;
+    if (!channel.output) {
+      if (!channel.input_closed) CloseInput(channel);
+      continue;
+    }
+    if (channel.ended) continue;
+    // Its output is what is in the pipe now. What a background child that has the pipe too writes
+    // later is not its output, and must not keep its exit waiting.
+    int bytes = 0;
+    channel.left = kRingBytes;
+    if (!exec_.pty && ::ioctl(channel.fd.get(), FIONREAD, &bytes) == 0 && bytes >= 0) {
+      channel.left = static_cast<size_t>(bytes);
+    }
+    channel.readable = true;
+    Read(channel);
+  }
+  Wake();
+}
+
+}  // namespace msb::agent

@@ -1,0 +1,161 @@
+#include "src/agent/guest/root.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+
+#include "src/agent/guest/etc_files.h"
+#include "src/agent/guest/mount.h"
+#include "src/agent/guest/plain_directories.h"
+#include "src/base/sys.h"
+
+namespace msb::agent {
+namespace {
+
+// linux/fs.h and linux/mount.h cannot be included beside sys/mount.h in this libc.
+constexpr unsigned long kReadOnly = 1;
+constexpr unsigned long kNoSuid = 2;
+constexpr unsigned long kNoDev = 4;
+constexpr unsigned long kNoExec = 8;
+constexpr unsigned long kMove = 8192;
+constexpr unsigned long kBlockDeviceSize = _IOR(0x12, 114, size_t);  // BLKGETSIZE64
+constexpr unsigned long kResizeExt4 = _IOW('f', 16, uint64_t);       // EXT4_IOC_RESIZE_FS
+
+constexpr const char* kUpper = "/upper";
+constexpr const char* kRoot = "/root";
+
+uint32_t Field32(const std::array<std::byte, 1024>& block, size_t at) {
+  uint32_t value = 0;
+  for (size_t i = 4; i-- > 0;) value = value << 8 | std::to_integer<uint32_t>(block[at + i]);
+  return value;
+}
+
+// The template's size is not the disk's: the first boot grows the file system.
+base::Status GrowToDevice(const std::string& device, int root_fd) {
+  const base::UniqueFd disk = TRY(base::OpenFile(device, O_RDONLY));
+  uint64_t bytes = 0;
+  if (::ioctl(disk.get(), kBlockDeviceSize, &bytes) < 0) {
+    return base::FailErrno("cannot ask for the size of {}", device);
+  }
+  std::array<std::byte, 1024> super;
+  TRY(base::PreadFull(disk.get(), super, 1024));
+  const uint64_t block_bytes = uint64_t{1024} << (Field32(super, 0x18) & 15);
+  const uint64_t blocks = Field32(super, 4) | uint64_t{Field32(super, 0x150)} << 32;
+  const uint64_t wanted = bytes / block_bytes;
+  // A few blocks more would not make a group of their own, and be asked for at every boot.
+  constexpr uint64_t kWorthIt = 16 * 1024 * 1024;
+  if (wanted < blocks + kWorthIt / block_bytes) return {};
+  if (::ioctl(root_fd, kResizeExt4, &wanted) < 0) {
+    return base::FailErrno("cannot grow the file system of {} from {} to {} blocks", device, blocks,
+                           wanted);
+  }
+  return {};
+}
+
+base::Status MakeDirectory(const std::string& path, mode_t mode = 0755) {
+  if (::mkdir(path.c_str(), mode) < 0 && errno != EEXIST) {
+    return base::FailErrno("cannot create {}", path);
+  }
+  return {};
+}
+
+base::Result<base::UniqueFd> MountUpper(const std::optional<Upper>& upper) {
+  TRY(MakeDirectory(kUpper));
+  if (upper) {
+    TRY(MountAt(upper->device.data, kUpper, "ext4", 0,
+                upper->temporary ? "noinit_itable,discard,nobarrier" : "noinit_itable,discard"));
+  } else {
+    TRY(MountAt("tmpfs", kUpper, "tmpfs", 0, "mode=755"));
+  }
+  base::UniqueFd root = TRY(base::OpenFile(kUpper, O_RDONLY | O_DIRECTORY));
+  if (upper) TRY(GrowToDevice(upper->device.data, root.get()));
+  for (const char* name : {"/upper/upper", "/upper/work", "/upper/plain"}) {
+    TRY(MakeDirectory(name));
+  }
+  return root;
+}
+
+base::Result<std::string> MountLowers(const std::vector<Lower>& lowers) {
+  std::string list;
+  for (size_t i = 0; i < lowers.size(); ++i) {
+    const std::string place = fmt::format("/lower{}", i);
+    TRY(MakeDirectory(place));
+    TRY(MountAt(lowers[i].device.data, place, lowers[i].type.c_str(), kReadOnly));
+    list += (i == 0 ? "" : ":") + place;
+  }
+  return list;
+}
+
+base::Status MountOverlay(const Configure& configure, const std::string& lowers) {
+  TRY(MakeDirectory(kRoot));
+  const bool temporary = !configure.upper || configure.upper->temporary;
+  return MountAt("overlay", kRoot, "overlay", 0,
+                 fmt::format("lowerdir={},upperdir=/upper/upper,workdir=/upper/work,"
+                             "redirect_dir=on,metacopy=off,index=off,xino=auto{}",
+                             lowers, temporary ? ",volatile" : ""));
+}
+
+// As switch_root does. From here on every path, and every link in the image, is looked up in the
+// image.
+base::Status EnterRoot() {
+  if (::chdir(kRoot) < 0) return base::FailErrno("cannot enter the root");
+  TRY(MountAt(".", "/", nullptr, kMove));
+  if (::chroot(".") < 0 || ::chdir("/") < 0) return base::FailErrno("cannot enter the root");
+  return {};
+}
+
+base::Status FurnishDev() {
+  constexpr std::array<std::pair<const char*, const char*>, 4> kLinks = {
+      {{"/proc/self/fd", "/dev/fd"},
+       {"/proc/self/fd/0", "/dev/stdin"},
+       {"/proc/self/fd/1", "/dev/stdout"},
+       {"/proc/self/fd/2", "/dev/stderr"}}};
+  for (const auto& [target, name] : kLinks) {
+    if (::symlink(target, name) < 0 && errno != EEXIST) {
+      return base::FailErrno("cannot create {}", name);
+    }
+  }
+  for (const char* name : {"/dev/pts", "/dev/shm", "/dev/mqueue"}) TRY(MakeDirectory(name));
+  TRY(MountAt("devpts", "/dev/pts", "devpts", kNoSuid | kNoExec,
+              "newinstance,ptmxmode=0666,mode=0620,gid=5"));
+  TRY(MountAt("shm", "/dev/shm", "tmpfs", kNoSuid | kNoDev | kNoExec, "mode=1777"));
+  return MountAt("mqueue", "/dev/mqueue", "mqueue", kNoSuid | kNoDev | kNoExec);
+}
+
+base::Status Furnish(int dev_mount) {
+  TRY(EnsureDirectory("/dev"));
+  TRY(PutMount(dev_mount, "/dev"));
+  TRY(FurnishDev());
+  TRY(MountInImage("proc", "/proc", "proc", kNoSuid | kNoDev | kNoExec));
+  TRY(MountInImage("sysfs", "/sys", "sysfs", kNoSuid | kNoDev | kNoExec));
+  TRY(MountAt("cgroup2", "/sys/fs/cgroup", "cgroup2", kNoSuid | kNoDev | kNoExec));
+  return MountInImage("tmpfs", "/run", "tmpfs", kNoSuid | kNoDev, "mode=755");
+}
+
+}  // namespace
+
+base::Result<BuiltRoot> BuildRoot(const Configure& configure) {
+  BuiltRoot built;
+  built.upper = TRY(MountUpper(configure.upper));
+  if (!configure.lowers.empty()) {
+    TRY(MountOverlay(configure, TRY(MountLowers(configure.lowers))));
+    EtcFiles etc = TRY(WriteEtcFiles(configure));
+    const base::UniqueFd dev = TRY(TakeMount("/dev"));
+    TRY(EnterRoot());
+    TRY(Furnish(dev.get()));
+    TRY(BindEtcFiles(etc));
+    TRY(BindPlainDirectories(built.upper.get(), configure.volumes));
+  } else {
+    TRY(FurnishDev());
+    TRY(MountInImage("proc", "/proc", "proc", kNoSuid | kNoDev | kNoExec));
+    TRY(MountInImage("sysfs", "/sys", "sysfs", kNoSuid | kNoDev | kNoExec));
+    TRY(MountAt("cgroup2", "/sys/fs/cgroup", "cgroup2", kNoSuid | kNoDev | kNoExec));
+  }
+  return built;
+}
+
+}  // namespace msb::agent

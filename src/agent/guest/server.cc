@@ -1,0 +1,271 @@
+#include "src/agent/guest/server.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "src/base/json.h"
+#include "src/base/sys.h"
+
+namespace msb::agent {
+namespace {
+
+uint64_t Microseconds(const timeval& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000 + static_cast<uint64_t>(time.tv_usec);
+}
+
+}  // namespace
+
+Server::Server(base::EventLoop& loop, Machine& machine, Options options)
+    : loop_(loop), machine_(machine), options_(std::move(options)) {}
+
+Server::~Server() {
+  // Sessions refer to processes, and both to us.
+  for (auto& [number, session] : sessions_) session.reset();
+}
+
+base::Result<std::unique_ptr<Server>> Server::Create(base::EventLoop& loop, Machine& machine,
+                                                     Options options) {
+  std::unique_ptr<Server> server(new Server(loop, machine, std::move(options)));
+  server->shutdown_ = std::make_unique<ShutdownSequence>(*server);
+  // SIGPIPE: a program that closes its stdin must not end the agent.
+  server->signals_ =
+      TRY(loop.AddSignals({SIGCHLD, SIGPIPE}, [raw = server.get()](const signalfd_siginfo& info) {
+        if (info.ssi_signo == SIGCHLD) raw->Reap();
+      }));
+  return server;
+}
+
+void Server::Accept(base::UniqueFd connection) {
+  if (sessions_.size() >= kMaxConnections) return;  // closes it
+  auto session = std::make_unique<Session>(*this, next_session_++, std::move(connection));
+  if (!session->Open(loop_)) return;
+  sessions_.emplace(session->number(), std::move(session));
+}
+
+// --- the root ------------------------------------------------------------------------------------
+
+Outcome<Reply> Server::Configure(const agent::Configure& request) {
+  if (configured_ || configure_failure_) {
+    return Refuse(FailureCode::kInvalid, "configured before");
+  }
+  if (request.lowers.size() > kMaxLowers || request.volumes.size() > kMaxVolumes) {
+    return Refuse(FailureCode::kLimit, "more than {} lowers or {} volumes", kMaxLowers,
+                  kMaxVolumes);
+  }
+  const int64_t begun = base::BootTimeNanos();
+  if (base::Status built = machine_.Configure(request); !built) {
+    configure_failure_ = Failure{FailureCode::kConfigure, base::Bytes(built.error().message())};
+  } else {
+    configured_ = true;
+    hostname_ = request.hostname.data;
+  }
+  // Requests that came before their root.
+  loop_.Defer([this] {
+    for (const auto& [number, session] : sessions_) {
+      if (!session->closed()) session->Resume();
+    }
+  });
+  if (configure_failure_) return std::unexpected(*configure_failure_);
+  const int64_t now = base::BootTimeNanos();
+  Reply reply;
+  reply.configured = Configured{.configure_us = static_cast<uint64_t>(now - begun) / 1000,
+                                .uptime_us = static_cast<uint64_t>(now) / 1000};
+  return reply;
+}
+
+base::Result<Identity> Server::ResolveUser(std::string_view user) const {
+  return ResolveUserIn(user, options_.passwd_path, options_.group_path);
+}
+
+// --- processes -----------------------------------------------------------------------------------
+
+Outcome<Process*> Server::CreateProcess(const Exec& exec) {
+  if (shutdown_->begun()) return Refuse(FailureCode::kBusy, "the sandbox is being stopped");
+  if (processes_.contains(exec.id)) {
+    return Refuse(FailureCode::kProcessExists, "process {} exists", exec.id);
+  }
+  if (processes_.size() >= kMaxProcesses) {
+    return Refuse(FailureCode::kLimit, "{} processes run or wait to be collected", kMaxProcesses);
+  }
+  auto process = Process::Create(loop_, exec,
+                                 {.passwd_path = options_.passwd_path,
+                                  .group_path = options_.group_path,
+                                  .hostname = hostname_,
+                                  .cgroup_fd = machine_.workload_cgroup()});
+  if (!process) return std::unexpected(process.error());
+  Process* raw = process->get();
+  processes_[exec.id].process = *std::move(process);
+  return raw;
+}
+
+Outcome<void> Server::Start(Process& process) {
+  if (shutdown_->begun()) return Refuse(FailureCode::kBusy, "the sandbox is being stopped");
+  processes_.at(process.id()).oom_kills = machine_.OutOfMemoryKills();
+  auto started = process.Start();
+  if (process.running()) running_.emplace(process.pid(), &process);
+  return started;
+}
+
+Process* Server::FindProcess(const std::string& id) {
+  const auto found = processes_.find(id);
+  return found == processes_.end() ? nullptr : found->second.process.get();
+}
+
+void Server::Remove(Process& process) {
+  if (process.running()) return;  // its exit removes it
+  processes_.erase(process.id());
+}
+
+Processes Server::ListProcesses() const {
+  Processes list;
+  size_t bytes = 0;
+  for (const auto& [id, entry] : processes_) {
+    const Process& process = *entry.process;
+    ProcessInfo info{.id = id,
+                     .pid = static_cast<uint32_t>(process.pid()),
+                     .argv = {},
+                     .pty = process.exec().pty.has_value(),
+                     .attachments = static_cast<uint32_t>(process.attached().size()),
+                     .exited = process.exited()};
+    // Escaped, a byte takes up to six.
+    bytes += 256;
+    for (const base::Bytes& argument : process.exec().argv) {
+      bytes += argument.data.size() * 6 + 16;
+      if (bytes < kMaxReply / 2) info.argv.push_back(argument);
+    }
+    if (bytes >= kMaxReply) {
+      list.truncated = true;
+      break;
+    }
+    list.processes.push_back(std::move(info));
+  }
+  return list;
+}
+
+void Server::Wait(Process& process, uint64_t session, uint32_t seq, bool collect) {
+  Entry& entry = processes_.at(process.id());
+  entry.waiters.push_back({session, seq, collect});
+  if (process.exited()) AnswerWaiters(entry);
+}
+
+void Server::AnswerWaiters(Entry& entry) {
+  for (const Entry::Waiter& waiter : std::exchange(entry.waiters, {})) {
+    entry.collected = entry.collected || waiter.collect;
+    Reply reply;
+    reply.seq = waiter.seq;
+    reply.exited = entry.process->exited();
+    AnswerTo(waiter.session, std::move(reply));
+  }
+  sweep_needed_ = true;
+  ScheduleSettle();
+}
+
+void Server::AnswerTo(uint64_t session, Reply reply) {
+  const auto found = sessions_.find(session);
+  if (found != sessions_.end() && !found->second->closed()) {
+    found->second->Answer(std::move(reply));
+  }
+}
+
+void Server::SignalAll(int signal) {
+  for (const auto& [pid, process] : running_) ::kill(pid, signal);
+}
+
+void Server::Reap() {
+  for (;;) {
+    int status = 0;
+    rusage usage = {};
+    const pid_t pid = ::wait4(-1, &status, WNOHANG, &usage);
+    if (pid <= 0) {
+      if (pid < 0 && errno == EINTR) continue;
+      return;
+    }
+    const auto found = running_.find(pid);
+    if (found == running_.end()) continue;  // an orphan of the workload
+    Process& process = *found->second;
+    running_.erase(found);
+    Exited exited{.signaled = WIFSIGNALED(status),
+                  .value = static_cast<uint32_t>(WIFSIGNALED(status) ? WTERMSIG(status)
+                                                                     : WEXITSTATUS(status)),
+                  .out_of_memory = false,
+                  .cpu_us = Microseconds(usage.ru_utime) + Microseconds(usage.ru_stime)};
+    ProcessExited(process, exited);
+  }
+}
+
+void Server::ProcessExited(Process& process, const Exited& exited) {
+  Entry& entry = processes_.at(process.id());
+  Exited final = exited;
+  // 137 also from a shell whose child was killed.
+  if (exited.ShellCode() == 128 + SIGKILL) {
+    final.out_of_memory = machine_.OutOfMemoryKills() > entry.oom_kills;
+  }
+  process.Exit(final);
+  AnswerWaiters(entry);
+  shutdown_->ProcessExited();
+}
+
+// --- sessions ------------------------------------------------------------------------------------
+
+void Server::ScheduleFlush(Session& session) {
+  if (session.flush_scheduled) return;
+  session.flush_scheduled = true;
+  to_flush_.push_back(session.number());
+  ScheduleSettle();
+}
+
+void Server::Closed(Session& session) {
+  to_close_.push_back(session.number());
+  sweep_needed_ = true;
+  ScheduleSettle();
+}
+
+void Server::ScheduleSettle() {
+  if (std::exchange(settle_scheduled_, true)) return;
+  loop_.Defer([this] { Settle(); });
+}
+
+// Once a batch of events: what they caused is sent together, and what they ended goes.
+void Server::Settle() {
+  settle_scheduled_ = false;
+  for (const uint64_t number : std::exchange(to_flush_, {})) {
+    const auto found = sessions_.find(number);
+    if (found == sessions_.end()) continue;
+    found->second->flush_scheduled = false;
+    found->second->Flush();
+  }
+  for (const uint64_t number : std::exchange(to_close_, {})) {
+    sessions_.erase(number);
+    shutdown_->SessionClosed(number);
+  }
+  if (std::exchange(sweep_needed_, false)) SweepProcesses();
+}
+
+void Server::SweepProcesses() {
+  for (auto at = processes_.begin(); at != processes_.end();) {
+    Process& process = *at->second.process;
+    const bool unattached = process.attached().empty();
+    const bool kills = process.exec().unattached == WhenUnattached::kKill;
+    if (unattached && kills && process.running()) process.Abandon();
+    const bool gone = unattached && !process.running() &&
+                      (kills || (process.exited().has_value() && at->second.collected));
+    at = gone ? processes_.erase(at) : std::next(at);
+  }
+}
+
+// --- the end -------------------------------------------------------------------------------------
+
+void Server::Shutdown(const agent::Shutdown& request, uint64_t session, uint32_t seq) {
+  if (base::Status begun = shutdown_->Ask(request, session, seq); !begun) {
+    Reply reply;
+    reply.seq = seq;
+    reply.failure = Failure{FailureCode::kSystem, base::Bytes(begun.error().message())};
+    AnswerTo(session, std::move(reply));
+  }
+}
+
+}  // namespace msb::agent

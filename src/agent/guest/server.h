@@ -1,0 +1,105 @@
+// Server: the agent without the machine: sessions, the table of processes, the order of things from
+// `configure` to `shutdown`.
+//
+// Owned by main (or a test), which brings it connections; owns sessions and processes. Reaps every
+// child of the calling process, as PID 1 must: a test has no other children. One thread, on its
+// event loop, which must outlive it and is not run once it is gone.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "src/agent/guest/accounts.h"
+#include "src/agent/guest/failure.h"
+#include "src/agent/guest/machine.h"
+#include "src/agent/guest/process.h"
+#include "src/agent/guest/session.h"
+#include "src/agent/guest/shutdown.h"
+#include "src/agent/protocol.h"
+#include "src/base/event_loop.h"
+#include "src/base/unique_fd.h"
+
+namespace msb::agent {
+
+class Server {
+ public:
+  struct Options {
+    std::string passwd_path = "/etc/passwd";
+    std::string group_path = "/etc/group";
+  };
+
+  static base::Result<std::unique_ptr<Server>> Create(base::EventLoop& loop, Machine& machine,
+                                                      Options options);
+  ~Server();
+  Server(const Server&) = delete;
+
+  void Accept(base::UniqueFd connection);
+  size_t sessions() const { return sessions_.size(); }
+  size_t processes() const { return processes_.size(); }
+
+  // --- for sessions
+  bool configured() const { return configured_; }
+  const std::optional<Failure>& configure_failure() const { return configure_failure_; }
+  Outcome<Reply> Configure(const agent::Configure& request);
+  base::Result<Identity> ResolveUser(std::string_view user) const;
+  Outcome<Process*> CreateProcess(const Exec& exec);
+  Outcome<void> Start(Process& process);
+  Process* FindProcess(const std::string& id);
+  void Remove(Process& process);
+  Processes ListProcesses() const;
+  void Wait(Process& process, uint64_t session, uint32_t seq, bool collect);
+  void Shutdown(const agent::Shutdown& request, uint64_t session, uint32_t seq);
+  void ScheduleFlush(Session& session);
+  void Closed(Session& session);
+
+  // --- for the shutdown
+  Machine& machine() { return machine_; }
+  base::EventLoop& loop() { return loop_; }
+  bool AnyRunning() const { return !running_.empty(); }
+  void SignalAll(int signal);
+  void AnswerTo(uint64_t session, Reply reply);
+
+ private:
+  struct Entry {
+    std::unique_ptr<Process> process;
+    uint64_t oom_kills = 0;  // before its start
+    bool collected = false;  // goes once it has exited and nobody is attached
+    struct Waiter {
+      uint64_t session;
+      uint32_t seq;
+      bool collect;
+    };
+    std::vector<Waiter> waiters;
+  };
+
+  Server(base::EventLoop& loop, Machine& machine, Options options);
+  void Reap();
+  void ProcessExited(Process& process, const Exited& exited);
+  void AnswerWaiters(Entry& entry);
+  void ScheduleSettle();
+  void Settle();
+  void SweepProcesses();
+
+  base::EventLoop& loop_;
+  Machine& machine_;
+  const Options options_;
+  base::SignalWatch signals_;
+  std::string hostname_ = "sandbox";
+  bool configured_ = false;
+  std::optional<Failure> configure_failure_;
+  std::unordered_map<std::string, Entry> processes_;
+  std::unordered_map<pid_t, Process*> running_;
+  uint64_t next_session_ = 1;
+  std::unordered_map<uint64_t, std::unique_ptr<Session>> sessions_;
+  std::vector<uint64_t> to_flush_;
+  std::vector<uint64_t> to_close_;
+  bool settle_scheduled_ = false;
+  bool sweep_needed_ = false;
+  // Declared last: its handlers use the rest.
+  std::unique_ptr<ShutdownSequence> shutdown_;
+};
+
+}  // namespace msb::agent
