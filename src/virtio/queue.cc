@@ -60,7 +60,7 @@ Status Queue::Start(const GuestMemory& memory, const Layout& layout, uint64_t fe
   size_ = static_cast<uint16_t>(size);
   indirect_ = (features & kFeatureIndirect) != 0;
   event_index_ = (features & kFeatureEventIndex) != 0;
-  next_available_ = next_used_ = layout.base;
+  next_available_ = next_used_ = signalled_ = layout.base;
   in_flight_.assign(size, false);
   return {};
 }
@@ -68,7 +68,6 @@ Status Queue::Start(const GuestMemory& memory, const Layout& layout, uint64_t fe
 void Queue::Stop() {
   memory_ = nullptr;
   size_ = 0;
-  signalled_valid_ = false;
   in_flight_.clear();
   broken_reason_.clear();
 }
@@ -184,15 +183,14 @@ void Queue::DisableKicks() {
 bool Queue::ShouldInterrupt() {
   if (!started() || broken()) return false;
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  const uint16_t old_signalled = std::exchange(signalled_, next_used_);
-  const bool old_valid = std::exchange(signalled_valid_, true);
+  const uint16_t signalled = std::exchange(signalled_, next_used_);
+  if (signalled == next_used_) return false;
   if (!event_index_) {
-    const uint16_t flags = memory_->LoadAcquire16(layout_.available).value_or(0);
     noticed_mark_ = memory_->LoadAcquire16(layout_.available + 2).value_or(0);
-    return (flags & kNoInterrupt) == 0 && !(old_valid && old_signalled == next_used_);
+    return (memory_->LoadAcquire16(layout_.available).value_or(0) & kNoInterrupt) == 0;
   }
   const uint16_t event = memory_->LoadAcquire16(UsedEventAddress()).value_or(0);
-  if (old_valid && !EventDue(event, next_used_, old_signalled)) return false;
+  if (!EventDue(event, next_used_, signalled)) return false;
   noticed_mark_ = event;
   return true;
 }

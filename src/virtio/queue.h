@@ -111,8 +111,7 @@ class Queue {
   bool event_index_ = false;
   uint16_t next_available_ = 0;
   uint16_t next_used_ = 0;
-  uint16_t signalled_ = 0;  // next_used_ at the last decision about an interrupt
-  bool signalled_valid_ = false;
+  uint16_t signalled_ = 0;     // next_used_ at the last decision about an interrupt
   uint16_t noticed_mark_ = 0;  // what the driver had written when it was last interrupted
   std::vector<bool> in_flight_;
   std::string broken_reason_;

@@ -117,11 +117,10 @@ void BlockDevice::InterruptIfWanted() {
   if (active_.queues[0].ShouldInterrupt()) active_.transport->Interrupt(0);
 }
 
-BlockDevice::Outcome BlockDevice::Answer(const Chain& chain, RequestStatus status,
-                                         uint64_t data_bytes) {
+BlockDevice::Outcome BlockDevice::Answer(const Chain& chain, RequestStatus status) {
   const GuestSlice writable = chain.writable();
   active_.memory->Scatter(writable.Sub(writable.length - 1), std::as_bytes(std::span(&status, 1)));
-  active_.queues[0].Push(chain, static_cast<uint32_t>(data_bytes + 1));
+  active_.queues[0].Push(chain, static_cast<uint32_t>(writable.length));
   return Outcome::kAnswered;
 }
 
@@ -149,8 +148,8 @@ BlockDevice::Outcome BlockDevice::HandleKnown(Chain& chain, const RequestHeader&
       std::array<std::byte, kIdBytes> id = {};
       std::memcpy(id.data(), options_.serial.data(), std::min(id.size(), options_.serial.size()));
       const GuestSlice writable = chain.writable();
-      const size_t count = active_.memory->Scatter(writable.Sub(0, writable.length - 1), id);
-      return Answer(chain, RequestStatus::kOk, count);
+      active_.memory->Scatter(writable.Sub(0, writable.length - 1), id);
+      return Answer(chain, RequestStatus::kOk);
     }
     case RequestType::kDiscard:
     case RequestType::kWriteZeroes:
@@ -177,7 +176,7 @@ BlockDevice::Outcome BlockDevice::Transfer(Chain& chain, const RequestHeader& he
   const Status status = write ? disk_.Write(*active_.memory, offset, data)
                               : disk_.Read(*active_.memory, offset, data);
   if (!status) return Failed(chain, status.error());
-  return Answer(chain, RequestStatus::kOk, write ? 0 : data.length);
+  return Answer(chain, RequestStatus::kOk);
 }
 
 std::optional<RequestStatus> BlockDevice::CheckRanges(std::span<const RangeSegment> segments,

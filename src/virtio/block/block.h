@@ -76,7 +76,7 @@ class BlockDevice final : public Device {
   Outcome Flush(Chain& chain);
   void StartFlush();
   void Flushed(base::Status status);
-  Outcome Answer(const Chain& chain, RequestStatus status, uint64_t data_bytes = 0);
+  Outcome Answer(const Chain& chain, RequestStatus status);
   // Turns the failure of a host operation into the guest's answer, a stop or the end.
   Outcome Failed(Chain& chain, const base::Error& error);
   bool WithinDisk(uint64_t sector, uint64_t bytes) const;
