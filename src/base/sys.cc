@@ -37,10 +37,12 @@ auto Retry(Call call) {
   return result;
 }
 
-Status Lock(int fd, int command, LockMode mode) {
+Status Lock(int fd, int command, LockMode mode, off_t start = 0, off_t length = 0) {
   struct flock lock = {};
   lock.l_type = mode == LockMode::kShared ? F_RDLCK : F_WRLCK;
   lock.l_whence = SEEK_SET;
+  lock.l_start = start;
+  lock.l_len = length;
   if (Retry([&] { return ::fcntl(fd, command, &lock); }) < 0) {
     if (errno == EAGAIN || errno == EACCES)
       return Fail(ErrorCode::kBusy, "locked by another process");
@@ -301,6 +303,10 @@ Result<std::vector<std::string>> ListDirectory(int dir_fd) {
 
 Status TryLock(int fd, LockMode mode) { return Lock(fd, F_OFD_SETLK, mode); }
 Status WaitLock(int fd, LockMode mode) { return Lock(fd, F_OFD_SETLKW, mode); }
+
+Status WaitLockByte(int fd, uint64_t position) {
+  return Lock(fd, F_OFD_SETLKW, LockMode::kExclusive, static_cast<off_t>(position), 1);
+}
 
 Result<bool> IsLocked(int fd) {
   struct flock lock = {};
