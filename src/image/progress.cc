@@ -1,0 +1,65 @@
+#include "src/image/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "src/base/sys.h"
+
+namespace msb::image {
+namespace {
+
+constexpr int64_t kRedrawNanos = 100'000'000;
+
+void Print(const std::string& text) { (void)base::WriteFull(STDERR_FILENO, text); }
+
+}  // namespace
+
+std::string FormatBytes(uint64_t bytes) {
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  const char* unit = "KMGT";
+  double value = static_cast<double>(bytes) / 1024;
+  for (; value >= 1024 && unit[1] != '\0'; ++unit) value /= 1024;
+  return fmt::format("{:.1f} {}iB", value, *unit);
+}
+
+Progress::Style Progress::Detect(bool quiet) {
+  if (quiet) return Style::kQuiet;
+  return ::isatty(STDERR_FILENO) == 1 ? Style::kTerminal : Style::kPlain;
+}
+
+void Progress::Begin(const std::string& what, uint64_t total) {
+  what_ = what;
+  total_ = total;
+  bytes_ = 0;
+  drawn_ns_ = 0;
+  Update(0);
+}
+
+void Progress::Update(uint64_t bytes) {
+  bytes_ = bytes;
+  if (style_ == Style::kTerminal && base::MonotonicNanos() - drawn_ns_ >= kRedrawNanos) Draw();
+}
+
+void Progress::End(const std::string& result) {
+  Clear();
+  if (style_ != Style::kQuiet) Print(fmt::format("{}: {}\n", what_, result));
+}
+
+void Progress::Warn(const std::string& text) {
+  Clear();
+  if (style_ != Style::kQuiet) Print(text + "\n");
+}
+
+void Progress::Draw() {
+  const std::string of = total_ > 0 ? fmt::format(" / {}", FormatBytes(total_)) : "";
+  Print(fmt::format("\r\033[K{}: {}{}", what_, FormatBytes(bytes_), of));
+  drawn_ns_ = base::MonotonicNanos();
+  line_shown_ = true;
+}
+
+void Progress::Clear() {
+  if (line_shown_) Print("\r\033[K");
+  line_shown_ = false;
+}
+
+}  // namespace msb::image

@@ -1,0 +1,142 @@
+#include "src/image/store_remove.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <set>
+
+#include "src/base/sys.h"
+#include "src/image/index_edit.h"
+
+namespace msb::image {
+namespace {
+
+using base::ErrorCode;
+using base::Fail;
+using base::UniqueFd;
+
+constexpr size_t kMaxIndexFile = 64 << 20;
+constexpr int kMaxNesting = 4;
+
+base::Result<std::string> ReadIndex(int images_fd) {
+  auto text = base::ReadFileAt(images_fd, kIndexFile, kMaxIndexFile);
+  if (!text && text.error().code() == ErrorCode::kNotFound) return EmptyIndex();
+  return text;
+}
+
+// The files below images/ that index.json leads to.
+class Reachable {
+ public:
+  explicit Reachable(int images_fd) : images_fd_(images_fd) {}
+
+  base::Status AddIndex(const Index& index, int nesting = 0) {
+    for (const Descriptor& manifest : index.manifests) TRY(AddManifest(manifest, nesting));
+    return {};
+  }
+
+  bool Contains(const std::string& file) const { return files_.contains(file); }
+
+ private:
+  base::Status AddManifest(const Descriptor& descriptor, int nesting) {
+    files_.insert(BlobFile(descriptor.digest));
+    auto text = base::ReadFileAt(images_fd_, BlobFile(descriptor.digest), kMaxDocument);
+    // Part of an index of many platforms that was never brought here.
+    if (!text && text.error().code() == ErrorCode::kNotFound && nesting > 0) return {};
+    const base::json::Value document = TRY(ParseDocument(TRY(std::move(text))));
+    if (TRY(KindOfDocument(document, descriptor)) == DocumentKind::kIndex) {
+      if (nesting >= kMaxNesting) return Fail(ErrorCode::kCorrupt, "indexes nested too deeply");
+      return AddIndex(TRY(DecodeIndex(document)), nesting + 1);
+    }
+    const Manifest manifest = TRY(base::json::Decode<Manifest>(document));
+    files_.insert(BlobFile(manifest.config.digest));
+    for (const Descriptor& layer : manifest.layers) {
+      files_.insert(BlobFile(layer.digest));
+      for (const char* suffix : {"blob", "index", "layer"}) {
+        files_.insert(LayerFile(layer.digest, suffix));
+      }
+    }
+    return AddRun(descriptor.digest);
+  }
+
+  base::Status AddRun(const std::string& manifest_digest) {
+    const std::string file = RunFile(manifest_digest);
+    files_.insert(file);
+    const auto text = base::ReadFileAt(images_fd_, file, kMaxDocument);
+    if (!text && text.error().code() == ErrorCode::kNotFound) return {};
+    files_.insert(MetadataFile(TRY(ParseRunRecord(TRY(text))).uuid));
+    return {};
+  }
+
+  int images_fd_;
+  std::set<std::string> files_;
+};
+
+base::Result<uint64_t> RemoveOthers(int images_fd, const char* directory,
+                                    const Reachable& reachable) {
+  const UniqueFd fd = TRY(base::OpenFileAt(images_fd, directory, O_RDONLY | O_DIRECTORY));
+  uint64_t freed = 0;
+  for (const std::string& name : TRY(base::ListDirectory(fd.get()))) {
+    if (reachable.Contains(fmt::format("{}/{}", directory, name))) continue;
+    struct stat status;
+    if (::fstatat(fd.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) continue;
+    TRY(base::RemoveTreeAt(fd.get(), name));
+    freed += static_cast<uint64_t>(status.st_blocks) * 512;
+  }
+  return freed;
+}
+
+}  // namespace
+
+base::Status EditIndex(int images_fd,
+                       const std::function<base::Result<std::string>(std::string_view)>& edit) {
+  const UniqueFd lock = TRY(base::OpenFileAt(images_fd, kIndexLock, O_RDWR | O_CREAT, 0600));
+  TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
+  const std::string before = TRY(ReadIndex(images_fd));
+  const std::string after = TRY(edit(before));
+  return base::ReplaceFileAt(images_fd, kIndexFile, after, 0600, true);
+}
+
+base::Status RemoveImages(const Store& store, const std::vector<std::string>& references) {
+  if (!store.exists()) {
+    return references.empty() ? base::Status() : MissingImage(references.front());
+  }
+  const UniqueFd lock =
+      TRY(base::OpenFileAt(store.images_fd(), kStoreLock, O_RDWR | O_CREAT, 0600));
+  TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
+  TRY(EditIndex(store.images_fd(), [&](std::string_view text) -> base::Result<std::string> {
+    std::string index(text);
+    for (const std::string& reference : references) {
+      const auto found = FindEntry(TRY(EntriesOf(index)), reference);
+      if (!found && found.error().code() == ErrorCode::kNotFound) {
+        return Fail(ErrorCode::kNotFound, "image '{}' is not in the store", reference);
+      }
+      const ImageEntry entry = TRY(found);
+      const std::string name = IsDigest(reference) ? "" : entry.name;
+      index = TRY(RemoveFromIndex(index, name, entry.manifest.digest));
+    }
+    return index;
+  }));
+  (void)TRY(CollectGarbage(store.images_fd()));
+  return {};
+}
+
+base::Result<uint64_t> CollectGarbage(int images_fd) {
+  Reachable reachable(images_fd);
+  const Index index = TRY(DecodeIndex(TRY(ParseDocument(TRY(ReadIndex(images_fd))))));
+  if (const base::Status known = reachable.AddIndex(index); !known) {
+    return Fail(ErrorCode::kCorrupt,
+                "unused files of the store are kept, since it is damaged ({}); see `msb image "
+                "check`",
+                known.error().message());
+  }
+  uint64_t freed = TRY(RemoveOthers(images_fd, kBlobsDirectory, reachable));
+  freed += TRY(RemoveOthers(images_fd, kConvertedDirectory, reachable));
+  for (const std::string& name : TRY(base::ListDirectory(images_fd))) {
+    const bool leftover = name.starts_with(std::string(".") + kIndexFile + ".") ||
+                          name.starts_with(std::string(".") + kLayoutFile + ".");
+    if (leftover) TRY(base::RemoveTreeAt(images_fd, name));
+  }
+  return freed;
+}
+
+}  // namespace msb::image

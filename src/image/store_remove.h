@@ -1,0 +1,27 @@
+// Removing from the store, and verifying it.
+//
+// One thread. Errors: kNotFound, kCorrupt, those of the system calls.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <functional>
+#include "src/base/result.h"
+#include "src/image/store.h"
+
+namespace msb::image {
+
+// Replaces index.json by what `edit` makes of it, under the index lock.
+base::Status EditIndex(int images_fd,
+                       const std::function<base::Result<std::string>(std::string_view)>& edit);
+
+// Removes names (or, by digest, images with all their names), and then the files that nothing leads
+// to any more. Waits until no other command reads or adds. All or none.
+base::Status RemoveImages(const Store& store, const std::vector<std::string>& references);
+
+// Removes every file of the store that index.json does not lead to; bytes freed. The caller holds
+// the store's lock exclusively. Removes nothing if it cannot tell what is in use.
+base::Result<uint64_t> CollectGarbage(int images_fd);
+
+}  // namespace msb::image
