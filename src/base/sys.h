@@ -69,7 +69,7 @@ Status TryLock(int fd, LockMode mode);   // kBusy if held elsewhere
 Status WaitLock(int fd, LockMode mode);  // blocks
 // Exclusive, on the one byte at `position` (which need not exist): many locks in one file. Blocks.
 Status WaitLockByte(int fd, uint64_t position);
-Result<bool> IsLocked(int fd);           // asks only: would an exclusive lock fail?
+Result<bool> IsLocked(int fd);  // asks only: would an exclusive lock fail?
 
 // --- sockets and pipes ---------------------------------------------------------------------------
 struct Pair {
