@@ -110,7 +110,7 @@ BOOST_DESCRIBE_ENUM(FailureCode, kSystem, kProtocol, kVersion, kUnsupported, kIn
 
 struct Failure {
   FailureCode code = FailureCode::kSystem;
-  base::Bytes message;  // foreign text on the host: escape it before a terminal sees it
+  base::Bytes message = {};  // foreign text on the host: escape it before a terminal sees it
 };
 BOOST_DESCRIBE_STRUCT(Failure, (), (code, message))
 
@@ -129,16 +129,16 @@ BOOST_DESCRIBE_STRUCT(Upper, (), (device, temporary))
 
 // The first request of a machine's life, once. Requests that need a root wait for it.
 struct Configure {
-  std::string epoch;     // 128-bit id of this boot, hexadecimal
-  int64_t clock_ns = 0;  // wall clock since 1970; 0: leave it
-  base::Bytes entropy;   // host randomness for the guest's pool, at most 512 bytes
+  std::string epoch = {};    // 128-bit id of this boot, hexadecimal
+  int64_t clock_ns = 0;      // wall clock since 1970; 0: leave it
+  base::Bytes entropy = {};  // host randomness for the guest's pool, at most 512 bytes
   base::Bytes hostname = "sandbox";
-  std::vector<Lower> lowers;             // topmost first; empty: stay in the initramfs
-  std::optional<Upper> upper;            // absent: writes go to guest memory
-  std::vector<base::Bytes> volumes;      // the image's VOLUMEs: absolute paths
-  std::vector<base::Bytes> nameservers;  // addresses
-  std::vector<base::Bytes> search;
-  std::vector<base::Bytes> hosts;  // further lines of /etc/hosts
+  std::vector<Lower> lowers = {};             // topmost first; empty: stay in the initramfs
+  std::optional<Upper> upper = {};            // absent: writes go to guest memory
+  std::vector<base::Bytes> volumes = {};      // the image's VOLUMEs: absolute paths
+  std::vector<base::Bytes> nameservers = {};  // addresses
+  std::vector<base::Bytes> search = {};
+  std::vector<base::Bytes> hosts = {};  // further lines of /etc/hosts
 };
 BOOST_DESCRIBE_STRUCT(Configure, (),
                       (epoch, clock_ns, entropy, hostname, lowers, upper, volumes, nameservers,
@@ -167,13 +167,14 @@ BOOST_DESCRIBE_ENUM(OutputPolicy, kBlock, kDropOldest)
 // Creates a process object, attaches this connection to it and, unless `start` is false, starts it.
 // Answered by Started, or by a Failure (and then there is no object).
 struct Exec {
-  std::string id;                 // kProcessIdDigits, chosen by the host
-  std::vector<base::Bytes> argv;  // argv[0] without a slash is found by the PATH of `env`
-  std::vector<base::Bytes> env;   // K=V; PATH, HOME, HOSTNAME (TERM with a pty) are added if absent
+  std::string id = {};                 // kProcessIdDigits, chosen by the host
+  std::vector<base::Bytes> argv = {};  // argv[0] without a slash is found by the PATH of `env`
+  std::vector<base::Bytes> env =
+      {};  // K=V; PATH, HOME, HOSTNAME (TERM with a pty) are added if absent
   base::Bytes cwd = "/";
   bool create_cwd = false;  // an image's WorkingDir need not exist
-  base::Bytes user;         // user[:group], names or numbers, as in an image; empty: root
-  std::optional<WindowSize> pty;
+  base::Bytes user = {};    // user[:group], names or numbers, as in an image; empty: root
+  std::optional<WindowSize> pty = {};
   StdinMode stdin_mode = StdinMode::kNone;
   WhenUnattached unattached = WhenUnattached::kKill;
   OutputPolicy output = OutputPolicy::kBlock;
@@ -194,8 +195,8 @@ BOOST_DESCRIBE_STRUCT(StreamOffset, (), (stream, offset))
 // Attaches this connection to a process object that exists. Output follows from the given offsets,
 // or from the oldest byte that is kept; an offset that is kept no more gives a Dropped first.
 struct Attach {
-  std::string id;
-  std::vector<StreamOffset> offsets;
+  std::string id = {};
+  std::vector<StreamOffset> offsets = {};
   bool input = false;  // take stdin and the input of extra streams; kBusy if another holds them
   static constexpr auto kRequired = std::to_array<std::string_view>({"id"});
 };
@@ -205,32 +206,32 @@ struct Started {
   uint32_t pid = 0;  // 0: created, not started
   bool pty = false;
   uint32_t extra_streams = 0;
-  std::vector<StreamOffset> offsets;  // where the data of each stream begins
+  std::vector<StreamOffset> offsets = {};  // where the data of each stream begins
 };
 BOOST_DESCRIBE_STRUCT(Started, (), (pid, pty, extra_streams, offsets))
 
 // In these an empty id means the process that this connection is attached to.
 struct Start {
-  std::string id;
+  std::string id = {};
 };
 BOOST_DESCRIBE_STRUCT(Start, (), (id))
 
 struct Signal {
-  std::string id;
+  std::string id = {};
   int32_t signal = 15;
   bool group = false;  // to the whole process group (with a pty: the terminal's foreground group)
 };
 BOOST_DESCRIBE_STRUCT(Signal, (), (id, signal, group))
 
 struct Resize {
-  std::string id;
-  WindowSize size;
+  std::string id = {};
+  WindowSize size = {};
 };
 BOOST_DESCRIBE_STRUCT(Resize, (), (id, size))
 
 // Answered by Exited once the process has exited. `collect` removes the object.
 struct Wait {
-  std::string id;
+  std::string id = {};
   bool collect = true;
 };
 BOOST_DESCRIBE_STRUCT(Wait, (), (id, collect))
@@ -248,17 +249,17 @@ struct ListProcesses {};
 BOOST_DESCRIBE_STRUCT(ListProcesses, (), ())
 
 struct ProcessInfo {
-  std::string id;
+  std::string id = {};
   uint32_t pid = 0;  // 0: created, or exited
-  std::vector<base::Bytes> argv;
+  std::vector<base::Bytes> argv = {};
   bool pty = false;
   uint32_t attachments = 0;
-  std::optional<Exited> exited;
+  std::optional<Exited> exited = {};
 };
 BOOST_DESCRIBE_STRUCT(ProcessInfo, (), (id, pid, argv, pty, attachments, exited))
 
 struct Processes {
-  std::vector<ProcessInfo> processes;
+  std::vector<ProcessInfo> processes = {};
   bool truncated = false;  // there were more than fit into one frame
 };
 BOOST_DESCRIBE_STRUCT(Processes, (), (processes, truncated))
@@ -281,39 +282,39 @@ BOOST_DESCRIBE_STRUCT(FileStatus, (), (kind, mode, size, uid, gid, modified_ns))
 
 // Answered by FileStatus; then data on stream 1 and its end (or a Broken event).
 struct ReadFile {
-  base::Bytes path;
-  base::Bytes user;
+  base::Bytes path = {};
+  base::Bytes user = {};
   uint64_t offset = 0;
-  std::optional<uint64_t> length;  // absent: to the end
+  std::optional<uint64_t> length = {};  // absent: to the end
 };
 BOOST_DESCRIBE_STRUCT(ReadFile, (), (path, user, offset, length))
 
 // Data on stream 0 against credit, then its end; answered by FileStatus once all is written. A
 // failure may be answered at any time. The file is created or truncated; it is not atomic.
 struct WriteFile {
-  base::Bytes path;
-  base::Bytes user;
+  base::Bytes path = {};
+  base::Bytes user = {};
   uint32_t mode = 0644;  // of a new file
   bool exclusive = false;
 };
 BOOST_DESCRIBE_STRUCT(WriteFile, (), (path, user, mode, exclusive))
 
 struct StatFile {
-  base::Bytes path;
-  base::Bytes user;
+  base::Bytes path = {};
+  base::Bytes user = {};
   bool follow = true;
 };
 BOOST_DESCRIBE_STRUCT(StatFile, (), (path, user, follow))
 
 // Entries events, then the Reply.
 struct ListDirectory {
-  base::Bytes path;
-  base::Bytes user;
+  base::Bytes path = {};
+  base::Bytes user = {};
 };
 BOOST_DESCRIBE_STRUCT(ListDirectory, (), (path, user))
 
 struct DirectoryEntry {
-  base::Bytes name;
+  base::Bytes name = {};
   FileStatus status;
 };
 BOOST_DESCRIBE_STRUCT(DirectoryEntry, (), (name, status))
@@ -335,20 +336,20 @@ struct Request {
   uint32_t seq = 0;        // chosen by the host; named in the Reply
   uint32_t container = 0;  // only 0 exists in this version
   // Exactly one is set.
-  std::optional<Ping> ping;
-  std::optional<Configure> configure;
-  std::optional<Exec> exec;
-  std::optional<Attach> attach;
-  std::optional<Start> start;
-  std::optional<Signal> signal;
-  std::optional<Resize> resize;
-  std::optional<Wait> wait;
-  std::optional<ListProcesses> list_processes;
-  std::optional<ReadFile> read_file;
-  std::optional<WriteFile> write_file;
-  std::optional<StatFile> stat_file;
-  std::optional<ListDirectory> list_directory;
-  std::optional<Shutdown> shutdown;
+  std::optional<Ping> ping = {};
+  std::optional<Configure> configure = {};
+  std::optional<Exec> exec = {};
+  std::optional<Attach> attach = {};
+  std::optional<Start> start = {};
+  std::optional<Signal> signal = {};
+  std::optional<Resize> resize = {};
+  std::optional<Wait> wait = {};
+  std::optional<ListProcesses> list_processes = {};
+  std::optional<ReadFile> read_file = {};
+  std::optional<WriteFile> write_file = {};
+  std::optional<StatFile> stat_file = {};
+  std::optional<ListDirectory> list_directory = {};
+  std::optional<Shutdown> shutdown = {};
 };
 BOOST_DESCRIBE_STRUCT(Request, (),
                       (seq, container, ping, configure, exec, attach, start, signal, resize, wait,
@@ -356,13 +357,13 @@ BOOST_DESCRIBE_STRUCT(Request, (),
 
 struct Reply {
   uint32_t seq = 0;
-  std::optional<Failure> failure;
+  std::optional<Failure> failure = {};
   // At most one is set; none for requests that are only done.
-  std::optional<Configured> configured;
-  std::optional<Started> started;
-  std::optional<Exited> exited;
-  std::optional<Processes> processes;
-  std::optional<FileStatus> file;
+  std::optional<Configured> configured = {};
+  std::optional<Started> started = {};
+  std::optional<Exited> exited = {};
+  std::optional<Processes> processes = {};
+  std::optional<FileStatus> file = {};
 };
 BOOST_DESCRIBE_STRUCT(Reply, (), (seq, failure, configured, started, exited, processes, file))
 
@@ -374,10 +375,10 @@ BOOST_DESCRIBE_STRUCT(Dropped, (), (stream, bytes))
 
 struct Event {
   // Exactly one is set.
-  std::optional<Exited> exited;    // after all output of the process
-  std::optional<Dropped> dropped;  // output that this attachment missed, here in the stream
-  std::optional<Failure> broken;   // a transfer failed after its Reply
-  std::optional<std::vector<DirectoryEntry>> entries;
+  std::optional<Exited> exited = {};    // after all output of the process
+  std::optional<Dropped> dropped = {};  // output that this attachment missed, here in the stream
+  std::optional<Failure> broken = {};   // a transfer failed after its Reply
+  std::optional<std::vector<DirectoryEntry>> entries = {};
 };
 BOOST_DESCRIBE_STRUCT(Event, (), (exited, dropped, broken, entries))
 
