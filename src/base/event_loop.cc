@@ -115,7 +115,8 @@ Result<bool> EventLoop::RunOnce(int timeout_ms) {
   if (count < 0 && errno != EINTR) return FailErrno("epoll_wait failed");
   for (int i = 0; i < count && !stopped_; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
-    const auto found = handlers_.find(event.data.u64);
+    const uint64_t id = event.data.u64;  // a copy: the struct is packed
+    const auto found = handlers_.find(id);
     if (found == handlers_.end()) continue;  // removed by an earlier handler of this batch
     const std::shared_ptr<Handler> handler = found->second;
     (*handler)(event.events);

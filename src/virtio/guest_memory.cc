@@ -134,14 +134,14 @@ bool GuestMemory::Contains(GuestRange range, Rights rights) const {
 bool GuestMemory::Read(uint64_t address, std::span<std::byte> out) const {
   const std::byte* host = Translate(address, out.size(), Rights::kRead);
   if (host == nullptr) return false;
-  std::memcpy(out.data(), host, out.size());
+  if (!out.empty()) std::memcpy(out.data(), host, out.size());
   return true;
 }
 
 bool GuestMemory::Write(uint64_t address, std::span<const std::byte> in) const {
   std::byte* host = Translate(address, in.size(), Rights::kReadWrite);
   if (host == nullptr) return false;
-  std::memcpy(host, in.data(), in.size());
+  if (!in.empty()) std::memcpy(host, in.data(), in.size());
   return true;
 }
 

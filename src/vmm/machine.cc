@@ -70,7 +70,7 @@ Status Machine::AddDisk(const Disk& disk, std::span<const SharedFd> fds) {
   disk_events_.push_back(std::make_unique<DiskEvents>(*this, index));
   disks_.push_back(TRY(BlockDevice::Create(
       loop_, TRY(virtio::block::Disk::Create(std::move(parts), disk.read_only)),
-      {fmt::format("msb-disk-{}", index), disk.durable}, *disk_events_.back())));
+      {.serial = fmt::format("msb-disk-{}", index), .durable = disk.durable}, *disk_events_.back())));
   return {};
 }
 

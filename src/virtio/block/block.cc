@@ -10,7 +10,6 @@ using base::Error;
 using base::ErrorCode;
 using base::Result;
 using base::Status;
-using std::chrono_literals::operator""s;
 
 constexpr std::array<uint16_t, 1> kQueueSizes = {256};
 // What remains of a chain of queue size beside header and status.
@@ -21,7 +20,6 @@ constexpr uint64_t kMaxTransferBytes = 64ull << 20;
 constexpr uint32_t kMaxDiscardSectors = (1u << 30) / kSectorBytes;
 constexpr uint64_t kMaxTurnBytes = 4ull << 20;  // then the other devices have their turn
 constexpr uint8_t kPhysicalBlockExponent = 3;   // 4 KiB
-constexpr auto kRetryAfter = 1s;
 
 }  // namespace
 
@@ -218,7 +216,7 @@ BlockDevice::Outcome BlockDevice::Failed(Chain& chain, const Error& error) {
   if (error.code() == ErrorCode::kNoSpace) {
     const bool first = !stopped_;
     stopped_ = chain;
-    retry_.Arm(kRetryAfter);
+    retry_.Arm(options_.retry_after);
     if (first) events_.DiskFull(error.message());
     return Outcome::kStopped;
   }

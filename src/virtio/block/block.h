@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,8 +37,9 @@ class BlockEvents {
 };
 
 struct BlockOptions {
-  std::string serial;   // get-id, at most 20 bytes
-  bool durable = true;  // false: flush does nothing
+  std::string serial;                           // get-id, at most 20 bytes
+  bool durable = true;                          // false: flush does nothing
+  std::chrono::milliseconds retry_after{1000};  // what a full host disk stopped
 };
 
 class BlockDevice final : public Device {

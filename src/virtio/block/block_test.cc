@@ -24,6 +24,7 @@ using virtio::testing::ToBytes;
 using virtio::testing::ToString;
 
 constexpr uint64_t kDiskBytes = 64 * 1024;
+constexpr std::chrono::milliseconds kRetryAfter{1};
 
 class Events : public BlockEvents {
  public:
@@ -59,7 +60,7 @@ class BlockTest : public ::testing::Test {
   std::unique_ptr<BlockDevice> Make(std::vector<Disk::Part> parts, bool read_only,
                                     bool durable = true) {
     return BlockDevice::Create(*loop_, Disk::Create(std::move(parts), read_only).value(),
-                               {"msb-disk-0", durable}, events_)
+                               {"msb-disk-0", durable, kRetryAfter}, events_)
         .value();
   }
   void UseWritable(bool durable = true) {

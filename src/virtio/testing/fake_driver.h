@@ -95,6 +95,7 @@ class FakeQueue {
   FakeQueue(FakeMemory& memory, uint16_t size);
 
   Queue::Layout layout() const { return layout_; }
+  size_t free_descriptors() const { return free_.size(); }
   Builder Chain() { return Builder(*this); }
 
   // The next chain the device gave back; nullopt if there is none.
