@@ -34,12 +34,12 @@ void MentionEngine(int home_fd) {
 }
 
 base::Result<std::vector<base::Bytes>> ProgramOf(const ExeOptions& options,
-                                                 const image::RunConfig& config) {
+                                                 const image::ImageConfig& config) {
   std::vector<base::Bytes> argv;
   if (!options.exec.empty()) {
     argv = {options.exec};
   } else {
-    argv = config.entrypoint;
+    argv.assign(config.entrypoint.begin(), config.entrypoint.end());
     argv.insert(argv.end(), config.cmd.begin(), config.cmd.end());
     if (argv.empty()) argv = {"/bin/sh"};
   }
@@ -47,20 +47,19 @@ base::Result<std::vector<base::Bytes>> ProgramOf(const ExeOptions& options,
   return argv;
 }
 
-base::Result<agent::Exec> ExecOf(const ExeOptions& options, const image::RunConfig& config) {
+base::Result<agent::Exec> ExecOf(const ExeOptions& options, const image::ImageConfig& config) {
   agent::Exec exec;
   exec.id = agent::NewProcessId();
   exec.argv = TRY(ProgramOf(options, config));
-  std::vector<base::Bytes> own = options.env;
-  exec.env = MergeEnv(config.env, own);
+  exec.env = MergeEnv({config.env.begin(), config.env.end()}, options.env);
   if (const char* term = std::getenv("TERM"); term != nullptr && IsInteractive()) {
     exec.env = MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, exec.env);
   }
   const bool given = !options.workdir.empty();
-  exec.cwd = given ? base::Bytes(options.workdir) : config.workdir;
+  exec.cwd = given ? options.workdir : config.workdir;
   if (exec.cwd.empty()) exec.cwd = "/";
   exec.create_cwd = !given;
-  exec.user = options.user.empty() ? config.user : base::Bytes(options.user);
+  exec.user = options.user.empty() ? config.user : options.user;
   return exec;
 }
 
@@ -84,9 +83,8 @@ base::Result<Launchable> Prepare(const ExeOptions& options, image::RunnableImage
     vmm::DiskPart& out = root.parts.emplace_back();
     out.offset = part.offset;
     out.length = part.length;
-    if (!part.file) continue;
     out.fd = static_cast<uint32_t>(launch.files.size());
-    launch.files.push_back(std::move(part.file));
+    launch.files.push_back(std::move(part.fd));
   }
   spec.disks.push_back(std::move(root));
 
@@ -102,7 +100,7 @@ base::Result<Launchable> Prepare(const ExeOptions& options, image::RunnableImage
   spec.configure.hostname = spec.name;
   spec.configure.lowers = {agent::Lower{}};
   spec.configure.upper = agent::Upper{.device = "/dev/vdb", .temporary = true};
-  spec.configure.volumes = image.config.volumes;
+  spec.configure.volumes.assign(image.config.volumes.begin(), image.config.volumes.end());
   return launch;
 }
 
@@ -115,7 +113,7 @@ base::Result<int> Exe(const ExeOptions& options) {
     LOG(kWarning, "engine uml has one virtual CPU: --cpus {} is taken as 1", options.cpus);
   }
   const std::string home = TRY(base::ResolveHome());
-  image::Store store = TRY(image::Store::Open(home));
+  const image::Store store = TRY(image::Store::Open(home));
   image::RunnableImage image = TRY(store.OpenForRun(options.image));
   MentionEngine(TRY(base::OpenHome(home, base::HomeMode::kMustExist)).get());
 

@@ -307,6 +307,7 @@ void Monitor::OnVmmEvent(const vmm::FromVmm& event) {
 }
 
 void Monitor::Notice(const char* line) {
+  if (!notices_.Allow()) return;
   FromMonitor message;
   message.notice = line;
   Answer(lease_, message);

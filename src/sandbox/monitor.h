@@ -18,6 +18,7 @@
 
 #include "src/agent/client/control.h"
 #include "src/base/event_loop.h"
+#include "src/base/log.h"
 #include "src/base/result.h"
 #include "src/base/sys.h"
 #include "src/base/unique_fd.h"
@@ -94,6 +95,7 @@ class Monitor {
   base::Watch vmm_watch_;
   std::unique_ptr<agent::Control> agent_;
   base::Timer deadline_;
+  base::LogRate notices_;      // a guest can cause them
   std::string vmm_complaint_;  // why msb-vmm said that it gives up
   uint32_t next_stream_ = 1;
   bool running_ = false;
