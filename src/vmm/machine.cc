@@ -68,9 +68,10 @@ Status Machine::AddDisk(const Disk& disk, std::span<const SharedFd> fds) {
   }
   const auto index = static_cast<uint32_t>(disks_.size());
   disk_events_.push_back(std::make_unique<DiskEvents>(*this, index));
-  disks_.push_back(TRY(BlockDevice::Create(
-      loop_, TRY(virtio::block::Disk::Create(std::move(parts), disk.read_only)),
-      {.serial = fmt::format("msb-disk-{}", index), .durable = disk.durable}, *disk_events_.back())));
+  disks_.push_back(TRY(
+      BlockDevice::Create(loop_, TRY(virtio::block::Disk::Create(std::move(parts), disk.read_only)),
+                          {.serial = fmt::format("msb-disk-{}", index), .durable = disk.durable},
+                          *disk_events_.back())));
   return {};
 }
 
