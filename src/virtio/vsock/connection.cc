@@ -95,12 +95,12 @@ Result<uint32_t> Connection::SendNow(const GuestMemory& memory, const GuestSlice
   if (host_gone_ || !host_writable_ || !backlog_.empty() || data.length == 0) return 0u;
   const Result<size_t> sent = memory.Send(host_.get(), data);
   if (sent) {
-    if (*sent < data.length) host_writable_ = false;
+    if (*sent < data.length) SetWritable(false);
     return static_cast<uint32_t>(*sent);
   }
   if (sent.error().sys_errno() == EFAULT) return sent.error();
   if (sent.error().code() == ErrorCode::kBusy) {
-    host_writable_ = false;
+    SetWritable(false);
   } else {
     HostGone();
   }
@@ -112,20 +112,24 @@ void Connection::OnHostEvents(uint32_t events) {
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
     HostGone();
   } else if ((events & EPOLLOUT) != 0) {
-    host_writable_ = true;
     DrainBacklog();
   }
 }
 
+void Connection::SetWritable(bool writable) {
+  host_writable_ = writable;
+  if (watch_.active()) watch_.SetEvents(writable ? kHostEvents : kHostEvents | EPOLLOUT);
+}
+
 void Connection::DrainBacklog() {
-  if (backlog_.empty()) return;
+  if (backlog_.empty()) return SetWritable(true);
   const Result<uint32_t> sent = backlog_.SendTo(host_.get());
   if (!sent) {
     HostGone();
     return;
   }
   forwarded_ += *sent;
-  host_writable_ = backlog_.empty();
+  SetWritable(backlog_.empty());
   OweCreditIfDue();
   Settle();
 }

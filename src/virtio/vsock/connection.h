@@ -22,7 +22,7 @@ namespace msb::virtio::vsock {
 
 class Connection {
  public:
-  static constexpr uint32_t kBufferBytes = 256 * 1024;
+  static constexpr uint32_t kBufferBytes = 64 * 1024;
 
   enum class State {
     kConnecting,  // the guest was asked
@@ -47,7 +47,10 @@ class Connection {
   // Both directions are ended and the guest was told: it has little time to answer.
   bool closing() const { return told_shutdown_ == (kShutdownReceive | kShutdownSend); }
 
-  // Epoll events of the host socket go to OnHostEvents as long as the connection lives.
+  // Epoll events of the host socket go to OnHostEvents as long as the connection lives. Room to
+  // write is watched only while the guest's bytes wait for it: else each byte the host takes would
+  // wake us.
+  static constexpr uint32_t kHostEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
   void SetWatch(base::Watch watch) { watch_ = std::move(watch); }
 
   // --- from the guest: an Error means that its memory is broken ---
@@ -87,6 +90,7 @@ class Connection {
   base::Status OnData(const GuestMemory& memory, const Header& header, const GuestSlice& payload);
   base::Result<uint32_t> SendNow(const GuestMemory& memory, const GuestSlice& data);
   void DrainBacklog();
+  void SetWritable(bool writable);
   void HostGone();
   void Settle();
   void OweCreditIfDue();

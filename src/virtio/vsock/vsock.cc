@@ -14,7 +14,6 @@ using base::Result;
 using base::Status;
 
 constexpr std::array<uint16_t, 3> kQueueSizes = {256, 256, 256};  // receive, transmit, events
-constexpr uint32_t kHostEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 }  // namespace
 
@@ -238,7 +237,7 @@ void VsockDevice::Connect(HeldStream stream) {
   const Key key = KeyOf(ports);
   auto connection = std::make_unique<Connection>(ports, stream.id, std::move(stream.host));
   Result<base::Watch> watch =
-      loop_.Add(connection->host_fd(), kHostEvents,
+      loop_.Add(connection->host_fd(), Connection::kHostEvents,
                 [this, key](uint32_t events) { OnHostEvents(key, events); });
   if (!watch) {
     events_.StreamFailed(stream.id, watch.error().message());

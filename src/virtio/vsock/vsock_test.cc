@@ -400,7 +400,7 @@ TEST_F(VsockTest, AGuestThatSaysItTookMoreThanItWasSentGetsNothing) {
 
 TEST_F(VsockTest, CreditIsReturnedAtAQuarterOfTheWindow) {
   const base::UniqueFd host = Connect();
-  const std::string block(16 * 1024, 'x');
+  const std::string block(Connection::kBufferBytes / 16, 'x');
   for (uint32_t i = 1; i <= 3; ++i) {
     Send(Op::kData, block);
     EXPECT_EQ(ReadHost(host).size(), block.size());
@@ -409,7 +409,7 @@ TEST_F(VsockTest, CreditIsReturnedAtAQuarterOfTheWindow) {
   Send(Op::kData, block);
   const Packet update = Receive();
   EXPECT_EQ(update.op(), Op::kCreditUpdate);
-  EXPECT_EQ(update.header.fwd_cnt, 64u * 1024);
+  EXPECT_EQ(update.header.fwd_cnt, Connection::kBufferBytes / 4);
   EXPECT_EQ(update.header.buf_alloc, Connection::kBufferBytes);
 }
 
