@@ -139,7 +139,10 @@ void Machine::GuestBroken(const std::string& reason) {
   End(Fail(ErrorCode::kProtocol, "{}", reason));
 }
 
-void Machine::AgentListening() { Tell({.event = VmmEvent::kAgentListening}); }
+void Machine::AgentListening() {
+  // Once: a guest that resets its device over and over is no reason to write to the monitor.
+  if (!std::exchange(agent_told_, true)) Tell({.event = VmmEvent::kAgentListening});
+}
 
 void Machine::StreamFailed(uint32_t id, const std::string& reason) {
   Tell({.event = VmmEvent::kStreamFailed, .id = id, .message = reason});

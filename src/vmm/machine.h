@@ -71,6 +71,7 @@ class Machine final : public uml::BackendEvents, public virtio::vsock::VsockEven
   std::unique_ptr<virtio::vsock::VsockDevice> vsock_;
   std::vector<std::unique_ptr<uml::Server>> servers_;
   base::Watch control_watch_;
+  bool agent_told_ = false;
   base::Status result_;
 };
 

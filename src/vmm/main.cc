@@ -1,5 +1,6 @@
 // msb-vmm: the devices of one guest, in jail A. Descriptor 3 is the monitor (src/vmm/protocol.h).
 #include <malloc.h>
+#include <signal.h>
 
 #include "src/base/event_loop.h"
 #include "src/base/json.h"
@@ -37,6 +38,8 @@ base::Status Run() {
 int main() {
   // One arena: the flushing thread allocates nothing.
   ::mallopt(M_ARENA_MAX, 1);
+  // A jail's standard error may lead nowhere: a log line is not worth a life.
+  ::signal(SIGPIPE, SIG_IGN);
   base::ConfigureLog({.program = "msb-vmm"});
   const base::Status status = Run();
   if (status) return 0;

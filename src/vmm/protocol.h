@@ -66,7 +66,7 @@ BOOST_DESCRIBE_STRUCT(ToVmm, (), (start, open_stream, resume))
 
 enum class VmmEvent {
   kStarted,         // devices are ready to be connected to
-  kAgentListening,  // the guest's agent accepts streams
+  kAgentListening,  // the guest's agent accepts streams; said once
   kStreamFailed,    // `id`: refused or timed out by the guest
   kGuestBroken,  // `message`: the guest broke a device beyond repair, or its memory; msb-vmm ends
   kDiskFailed,   // `disk`, `message`: the host's disk failed (a flush that cannot be retried);
