@@ -315,7 +315,7 @@ BOOST_DESCRIBE_STRUCT(ListDirectory, (), (path, user))
 
 struct DirectoryEntry {
   base::Bytes name = {};
-  FileStatus status;
+  FileStatus status = {};
 };
 BOOST_DESCRIBE_STRUCT(DirectoryEntry, (), (name, status))
 

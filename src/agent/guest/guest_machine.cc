@@ -123,9 +123,9 @@ base::Status GuestMachine::MakeCgroup() {
   TRY(WriteTo(workload_.get(), "cgroup.procs", "0"));
   if (::unshare(CLONE_NEWCGROUP) < 0) return base::FailErrno("cannot make a namespace");
   TRY(WriteTo(top.get(), "cgroup.procs", "0"));
-  // As many controllers as the kernel has.
   for (const int directory : {top.get(), workload_.get()}) {
-    for (const char* controller : {"+memory", "+pids", "+cpu"}) {
+    if (WriteTo(directory, "cgroup.subtree_control", "+memory +pids +cpu")) continue;
+    for (const char* controller : {"+memory", "+pids", "+cpu"}) {  // what there is of them
       (void)WriteTo(directory, "cgroup.subtree_control", controller);
     }
   }

@@ -21,9 +21,10 @@ msb::base::Status Run() {
   // First of all: the host opens its streams while we go on.
   agent::VsockListener::Announce();
   TRY(agent::GuestMachine::Prepare());
-  // The kernel's log is the host's view of the guest.
+  // The kernel's log is the host's view of the guest; <3> is the level of what `quiet` lets
+  // through.
   if (auto log = base::OpenFile("/dev/kmsg", O_WRONLY)) {
-    base::ConfigureLog({.fd = log->Release(), .program = "msb-agent"});
+    base::ConfigureLog({.fd = log->Release(), .program = "<3>msb-agent"});
   }
   return loop->Run();
 }

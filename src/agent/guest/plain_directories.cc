@@ -40,7 +40,7 @@ base::Result<std::set<std::string>> Wanted(const std::vector<base::Bytes>& volum
   return paths;
 }
 
-base::Status Seed(int plain_fd, const std::string& name, const std::string& path) {
+base::Status Seed(int plain_fd, const std::string& name, const std::string& path, bool durable) {
   const std::string unfinished = name + ".new";
   TRY(base::RemoveTreeAt(plain_fd, unfinished));
   if (::mkdirat(plain_fd, unfinished.c_str(), 0755) < 0) {
@@ -52,20 +52,20 @@ base::Status Seed(int plain_fd, const std::string& name, const std::string& path
   const uint64_t copied = TRY(CopyTree(source.get(), target.get()));
   if (path == "/tmp" && ::fchmod(target.get(), 01777) < 0) return base::FailErrno("cannot chmod");
   // The name must not reach the disk before the content.
-  if (copied > 0 && ::syncfs(target.get()) < 0) return base::FailErrno("cannot flush");
+  if (durable && copied > 0 && ::syncfs(target.get()) < 0) return base::FailErrno("cannot flush");
   if (::renameat(plain_fd, unfinished.c_str(), plain_fd, name.c_str()) < 0) {
     return base::FailErrno("cannot rename");
   }
   return {};
 }
 
-base::Status Bind(int plain_fd, const std::string& path) {
+base::Status Bind(int plain_fd, const std::string& path, bool durable) {
   TRY(EnsureDirectory(path));
   const std::string name = PlainName(path);
   auto mount = CloneMount(plain_fd, name);
   if (!mount) {
     if (mount.error().code() != base::ErrorCode::kNotFound) return std::move(mount).error();
-    TRY(Seed(plain_fd, name, path));
+    TRY(Seed(plain_fd, name, path, durable));
     mount = CloneMount(plain_fd, name);
     if (!mount) return std::move(mount).error();
   }
@@ -116,10 +116,11 @@ bool IsSpecial(std::string_view clean_path) {
   return false;
 }
 
-base::Status BindPlainDirectories(int disk_fd, const std::vector<base::Bytes>& volumes) {
+base::Status BindPlainDirectories(int disk_fd, const std::vector<base::Bytes>& volumes,
+                                  bool durable) {
   const base::UniqueFd plain = TRY(base::OpenFileAt(disk_fd, "plain", O_RDONLY | O_DIRECTORY));
   for (const std::string& path : TRY(Wanted(volumes))) {
-    TRY(Bind(plain.get(), path).WithContext(path));
+    TRY(Bind(plain.get(), path, durable).WithContext(path));
   }
   return {};
 }

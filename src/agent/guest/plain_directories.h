@@ -25,7 +25,9 @@ base::Result<std::string> CleanPath(std::string_view path);
 // True below /proc, /sys, /dev and /run: file systems of their own, never overlayfs.
 bool IsSpecial(std::string_view clean_path);
 
-// `disk_fd`: root of the writable file system, with the directory `plain`.
-base::Status BindPlainDirectories(int disk_fd, const std::vector<base::Bytes>& volumes);
+// `disk_fd`: root of the writable file system, with the directory `plain`. `durable`: somebody will
+// mount the disk again.
+base::Status BindPlainDirectories(int disk_fd, const std::vector<base::Bytes>& volumes,
+                                  bool durable);
 
 }  // namespace msb::agent
