@@ -114,6 +114,12 @@ Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mod
 Result<UniqueFd> OpenUnnamed(const std::string& directory, mode_t mode) {
   UniqueFd fd(
       Retry([&] { return ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, mode); }));
+  if (!fd && errno == EOPNOTSUPP) {
+    // A file system without such files (some overlays): a name that is gone at once.
+    const std::string name = fmt::format("{}/.{}", directory, RandomHex(16));
+    fd.Reset(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+    if (fd) ::unlink(name.c_str());
+  }
   if (!fd) return FailErrno("cannot create a temporary file in {}", directory);
   return fd;
 }

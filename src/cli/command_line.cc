@@ -61,10 +61,15 @@ class Parser {
   }
 
   std::variant<CommandLine, Leave> Parse(std::vector<std::string> arguments) {
-    const bool exe = !arguments.empty() && (arguments[0] == "exe" || arguments[0] == "x");
-    const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
-    const bool image = std::find(arguments.begin(), dashes, "image") != dashes;
-    if (!image && dashes != arguments.end()) {
+    const auto command =
+        std::find_if(arguments.begin(), arguments.end(),
+                     [](const std::string& word) { return !word.starts_with('-'); });
+    const bool exe = command != arguments.end() && (*command == "exe" || *command == "x");
+    if (command != arguments.end() && *command == "image") {
+      image_.arguments.assign(command + 1, arguments.end());  // as they are: msb-image parses them
+      arguments.erase(command + 1, arguments.end());
+    } else if (const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+               dashes != arguments.end()) {
       exe_.arguments.assign(dashes + 1, arguments.end());
       arguments.erase(dashes, arguments.end());
     }
@@ -115,8 +120,11 @@ class Parser {
             [](const std::string& t) { return InRange(t, kMinMemory, kMaxMemory, "memory"); },
             "SIZE"));
     exe->add_option("--disk", exe_text_.disk, "Writable disk: a hard limit (default 8G)")
-        ->check(Checked([](const std::string& t) { return InRange(t, kMinDisk, kMaxDisk, "disk"); },
-                        "SIZE"));
+        ->check(Checked(
+            [](const std::string& t) {
+              return InRange(t, image::kMinDiskBytes, image::kMaxDiskBytes, "disk");
+            },
+            "SIZE"));
     exe->add_option("--env", exe_text_.env, "NAME=VALUE, over the image's; may be repeated")
         ->allow_extra_args(false)
         ->check(Checked([](const std::string& t) { return ParseEnv(t); }, "NAME=VALUE"));
@@ -137,15 +145,8 @@ class Parser {
   }
 
   void AddImage() {
-    CLI::App* image =
-        app_.add_subcommand("image", "Load, import, list, inspect, check and remove images");
-    image->prefix_command();
-    image->set_help_flag();  // msb-image has its own
-    image->callback([this, image] {
-      ImageOptions options;
-      options.arguments = image->remaining();
-      line_.command = options;
-    });
+    app_.add_subcommand("image", "Load, import, list, inspect, check and remove images")
+        ->callback([this] { line_.command = image_; });
   }
 
   std::variant<CommandLine, Leave> FinishExe(ExeOptions& exe) {
@@ -167,6 +168,7 @@ class Parser {
   bool version_ = false;
   ExeText exe_text_;
   ExeOptions exe_;
+  ImageOptions image_;
   DoctorOptions doctor_;
 };
 

@@ -10,6 +10,7 @@
 #include "src/base/bytes.h"
 #include "src/base/log.h"
 #include "src/base/result.h"
+#include "src/image/disk.h"
 
 namespace msb::cli {
 
@@ -20,7 +21,7 @@ struct ExeOptions {
   std::string exec;  // empty: the image's program
   uint32_t cpus = 1;
   uint64_t memory_bytes = 1024ull << 20;
-  uint64_t disk_bytes = 8ull << 30;
+  uint64_t disk_bytes = image::kDefaultDiskBytes;
   std::vector<base::Bytes> env;
   std::string workdir;  // empty: the image's
   std::string user;     // empty: the image's
@@ -51,8 +52,6 @@ struct Leave {
 
 inline constexpr uint64_t kMinMemory = 64ull << 20;
 inline constexpr uint64_t kMaxMemory = 64ull << 30;
-inline constexpr uint64_t kMinDisk = 64ull << 20;
-inline constexpr uint64_t kMaxDisk = 1ull << 40;
 
 std::variant<CommandLine, Leave> ParseCommandLine(int argc, const char* const* argv);
 

@@ -94,7 +94,8 @@ base::Result<Launchable> Prepare(const ExeOptions& options, image::RunnableImage
   vmm::DiskPart& part = writable.parts.emplace_back();
   part.fd = static_cast<uint32_t>(launch.files.size());
   part.length = options.disk_bytes;
-  launch.files.push_back(TRY(image::CreateTemporaryDisk(home, options.disk_bytes)));
+  launch.files.push_back(TRY(image::CreateUnnamedDisk(
+      TRY(base::LibexecDirectory()), image::DiskKind::kTemporary, options.disk_bytes, home)));
   spec.disks.push_back(std::move(writable));
 
   spec.configure.hostname = spec.name;
