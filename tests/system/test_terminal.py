@@ -7,83 +7,80 @@ import fcntl
 import termios
 
 import pytest
-from conftest import Terminal, processes, wait_until
+from conftest import processes, wait_until
 
 
 def resize(terminal, rows, columns):
     fcntl.ioctl(terminal.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
-def shell(*options):
-    terminal = Terminal("exe", "busybox", *options)
-    terminal.expect(rb"[#$] ")
-    return terminal
+@pytest.fixture
+def shell(terminal):
+    opened = terminal("exe", "busybox")
+    opened.expect(rb"[#$] ")
+    return opened
 
 
-def test_a_shell_is_interactive_and_ends_with_its_code():
-    terminal = shell()
-    terminal.send(b"tty; echo 6*7=$((6*7))\r")
-    terminal.expect(rb"/dev/pts/\d+")
-    terminal.expect(rb"6\*7=42")
-    terminal.send(b"exit 3\r")
-    assert terminal.code() == 3
+def test_a_shell_is_interactive_and_ends_with_its_code(shell):
+    shell.send(b"tty; echo 6*7=$((6*7))\r")
+    shell.expect(rb"/dev/pts/\d+")
+    shell.expect(rb"6\*7=42")
+    shell.send(b"exit 3\r")
+    assert shell.code() == 3
 
 
-def test_control_c_interrupts_the_program_not_the_sandbox():
-    terminal = shell()
-    terminal.send(b"cat\r")
-    terminal.send(b"here\r")
-    terminal.expect(rb"here\r\nhere")
-    terminal.send(b"\x03")
-    terminal.expect(rb"[#$] ")
-    terminal.send(b"echo code=$?\r")
-    terminal.expect(rb"code=130")
-    terminal.send(b"exit\r")
-    terminal.code()
+def test_control_c_interrupts_the_program_not_the_sandbox(shell):
+    shell.send(b"echo star''ted; cat\r")
+    shell.expect(rb"started\r\n")  # typed ahead, the shell would have read it
+    shell.send(b"here\r")
+    shell.expect(rb"here\r\nhere")
+    shell.send(b"\x03")
+    shell.expect(rb"[#$] ")
+    shell.send(b"echo code=$?\r")
+    shell.expect(rb"code=130")
+    shell.send(b"exit\r")
+    shell.code()
 
 
-def test_control_d_ends_a_shell():
-    terminal = shell()
-    terminal.send(b"\x04")
-    assert terminal.code() == 0
+def test_control_d_ends_a_shell(shell):
+    shell.send(b"\x04")
+    assert shell.code() == 0
 
 
-def test_the_window_size_is_taken_over_and_followed():
-    terminal = Terminal("exe", "busybox")
-    resize(terminal, 33, 111)
-    terminal.expect(rb"[#$] ")
-    terminal.send(b"trap 'stty size' WINCH; while stty size | grep -v '33 111'; do :; done; stty size\r")
-    terminal.expect(rb"\n33 111")
-    resize(terminal, 44, 99)
-    terminal.send(b"\rwhile stty size | grep -v '44 99'; do :; done; stty size\r")
-    terminal.expect(rb"\n44 99")
-    terminal.send(b"exit\r")
-    terminal.code()
+def test_the_window_size_is_taken_over_and_followed(terminal):
+    opened = terminal("exe", "busybox")
+    resize(opened, 33, 111)
+    opened.expect(rb"[#$] ")
+    opened.send(b"trap 'stty size' WINCH; while stty size | grep -v '33 111'; do :; done; stty size\r")
+    opened.expect(rb"\n33 111")
+    resize(opened, 44, 99)
+    opened.send(b"\rwhile stty size | grep -v '44 99'; do :; done; stty size\r")
+    opened.expect(rb"\n44 99")
+    opened.send(b"exit\r")
+    opened.code()
 
 
-def test_python_is_interactive():
-    terminal = Terminal("exe", "python")
-    terminal.expect(rb">>> ")
-    terminal.send(b"print(6*7)\r")
-    terminal.expect(rb"\n42\r\n>>> ")
-    terminal.send(b"\x04")
-    assert terminal.code() == 0
+def test_python_is_interactive(terminal):
+    opened = terminal("exe", "python")
+    opened.expect(rb">>> ")
+    opened.send(b"print(6*7)\r")
+    opened.expect(rb"\n42\r\n>>> ")
+    opened.send(b"\x04")
+    assert opened.code() == 0
 
 
-def test_the_terminal_is_restored():
-    terminal = Terminal("exe", "busybox")
-    before = termios.tcgetattr(terminal.fd)
-    terminal.expect(rb"[#$] ")
-    wait_until(lambda: termios.tcgetattr(terminal.fd) != before, "raw mode")
-    terminal.send(b"exit\r")
-    wait_until(lambda: termios.tcgetattr(terminal.fd) == before, "the former mode")
-    assert terminal.code() == 0
+def test_the_terminal_is_restored(terminal):
+    opened = terminal("exe", "busybox")
+    before = termios.tcgetattr(opened.fd)
+    opened.expect(rb"[#$] ")
+    wait_until(lambda: termios.tcgetattr(opened.fd) != before, "raw mode")
+    opened.send(b"exit\r")
+    wait_until(lambda: termios.tcgetattr(opened.fd) == before, "the former mode")
+    assert opened.code() == 0
 
 
-def test_a_closed_terminal_ends_the_sandbox():
-    terminal = shell()
-    terminal.close()
-    os.waitpid(terminal.pid, 0)
+def test_a_closed_terminal_ends_the_sandbox(shell):
+    shell.close()
     wait_until(lambda: not processes(), "the end of the sandbox", 10)
 
 
