@@ -120,10 +120,8 @@ base::Result<int> Exe(const ExeOptions& options) {
 
   agent::Exec exec = TRY(ExecOf(options, image.config));
   Launchable launch = TRY(Prepare(options, std::move(image), home));
-  std::vector<int> fds;
-  for (const base::UniqueFd& file : launch.files) fds.push_back(file.get());
   auto session = TRY(Session::Create());
-  return session->Run(std::move(launch.spec), std::move(fds), std::move(exec));
+  return session->Run(std::move(launch.spec), std::move(launch.files), std::move(exec));
 }
 
 }  // namespace

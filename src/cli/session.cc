@@ -46,15 +46,18 @@ base::Result<std::unique_ptr<Session>> Session::Create() {
   return session;
 }
 
-base::Result<int> Session::Run(sandbox::SandboxSpec spec, std::vector<int> fds, agent::Exec exec) {
+base::Result<int> Session::Run(sandbox::SandboxSpec spec, std::vector<base::UniqueFd> files,
+                               agent::Exec exec) {
   interactive_ = IsInteractive();
   if (interactive_) exec.pty = CurrentWindowSize();
   exec.stdin_mode = agent::StdinMode::kStream;
   TRY(WatchSignals());
 
   base::Pair stream = TRY(base::MakeSocketPair(base::SocketType::kStream));
-  spec.streams = {static_cast<uint32_t>(fds.size())};
-  fds.push_back(stream.second.get());
+  spec.streams = {static_cast<uint32_t>(files.size())};
+  files.push_back(std::move(stream.second));
+  std::vector<int> fds;
+  for (const base::UniqueFd& file : files) fds.push_back(file.get());
   Mark("starting the monitor");
   lease_ = TRY(sandbox::Lease::Start(
       *loop_, spec, fds,
@@ -66,7 +69,7 @@ base::Result<int> Session::Run(sandbox::SandboxSpec spec, std::vector<int> fds, 
            },
        .on_notice = [](const std::string& line) { LOG(kWarning, "{}", line); },
        .on_ended = [this](const sandbox::Ended& ended) { OnEnded(ended); }}));
-  stream.second.Reset();
+  files.clear();
   attachment_ = TRY(agent::Attachment::Execute(
       *loop_, std::move(stream.first), exec,
       {.on_started =

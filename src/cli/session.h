@@ -26,9 +26,11 @@ class Session {
  public:
   static base::Result<std::unique_ptr<Session>> Create();
 
-  // `fds` as in SandboxSpec. Adds the agent's stream to `spec`, a pty to `exec` if this is a
-  // terminal. Returns the exit code; what went wrong has been printed.
-  base::Result<int> Run(sandbox::SandboxSpec spec, std::vector<int> fds, agent::Exec exec);
+  // `files`: the descriptors that SandboxSpec names by index; closed here once they are handed on,
+  // so that the disk is gone with the sandbox. Adds the agent's stream to `spec`, a pty to `exec`
+  // if this is a terminal. Returns the exit code; what went wrong has been printed.
+  base::Result<int> Run(sandbox::SandboxSpec spec, std::vector<base::UniqueFd> files,
+                        agent::Exec exec);
 
  private:
   explicit Session(std::unique_ptr<base::EventLoop> loop);

@@ -1,5 +1,6 @@
 #include "src/sandbox/vmm_process.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "src/base/json.h"
@@ -32,7 +33,8 @@ base::Result<std::unique_ptr<VmmProcess>> VmmProcess::Start(
                  {RLIMIT_MSGQUEUE, 0},
                  {RLIMIT_DATA, 128 * kMiB},
                  {RLIMIT_AS, spec.memory_bytes + 512 * kMiB},
-                 {RLIMIT_FSIZE, spec.disk_bytes}};
+                 // At least what its seccomp program needs on the way to the kernel.
+                 {RLIMIT_FSIZE, std::max(spec.disk_bytes, kMiB)}};
 
   std::unique_ptr<VmmProcess> process(new VmmProcess);
   process->child_ = TRY(jail::Spawn(jail));
