@@ -137,6 +137,7 @@ Outcome<std::unique_ptr<Process>> Process::Create(base::EventLoop& loop, const E
 
   std::unique_ptr<Process> process(new Process(loop, exec, std::move(plan)));
   process->cwd_ = *std::move(cwd);
+  if (exec.pty) process->size_ = *exec.pty;
   // The rings exist from the beginning, so that a created process can be attached to.
   const size_t outputs = 1 + (exec.pty ? 0 : 1) + exec.extra_streams;
   for (size_t i = 0; i < outputs; ++i) {
@@ -234,7 +235,7 @@ base::Status Process::OpenTerminal(std::vector<base::UniqueFd>& theirs) {
   // By descriptor: /dev/pts is the workload's to change.
   base::UniqueFd slave(::ioctl(master.get(), kOpenPeer, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!slave) return base::FailErrno("cannot open a terminal");
-  const winsize size = {exec_.pty->rows, exec_.pty->columns, 0, 0};
+  const winsize size = {size_.rows, size_.columns, 0, 0};
   ::ioctl(master.get(), TIOCSWINSZ, &size);
   if (plan_.identity.uid != 0) {
     // So that the user can open /dev/tty's name again; the group stays the terminals' own.
@@ -319,7 +320,13 @@ bool Process::ReadOnce(Channel& channel) {
     if (exited_) EndOutput(channel);
     return false;
   }
-  if (got <= 0) {  // EIO: the last user of a terminal is gone
+  if (got <= 0) {
+    if (exec_.pty && *channel.output == kStdout && !exited_) {
+      // Nobody has the terminal open now; the program may open it again. Closing our side would
+      // hang up on a program that has closed its streams and is about to exit.
+      channel.readable = channel.hung_up = false;
+      return false;
+    }
     EndOutput(channel);
     return false;
   }
@@ -419,9 +426,7 @@ base::Status Process::Input(unsigned stream, std::string_view data) {
 
 base::Status Process::EndInput(unsigned stream) {
   Channel* channel = FindInput(stream);
-  if (channel == nullptr) {
-    return base::Fail(base::ErrorCode::kProtocol, "the end of stream {}", stream);
-  }
+  if (channel == nullptr) return {};  // whoever re-attaches cannot know
   channel->input_ending = true;
   if (started_) WriteInput(*channel);
   return {};
@@ -508,6 +513,7 @@ Outcome<void> Process::Signal(int signal, bool group) {
 
 Outcome<void> Process::Resize(WindowSize size) {
   if (!exec_.pty) return Refuse(FailureCode::kInvalid, "the process has no terminal");
+  size_ = size;
   const winsize window = {size.rows, size.columns, 0, 0};
   if (started_ && !channels_.front()->ended &&
       ::ioctl(channels_.front()->fd.get(), TIOCSWINSZ, &window) < 0) {

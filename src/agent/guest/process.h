@@ -71,7 +71,7 @@ class Process {
 
   // --- input, for the connection that holds it
   bool InputTaken() const { return input_holder_ != nullptr; }
-  // Errors: kProtocol beyond credit, or for a stream without input.
+  // Errors: kProtocol for data beyond credit, or on a stream without input.
   base::Status Input(unsigned stream, std::string_view data);
   base::Status EndInput(unsigned stream);
   void GrantAll();  // to a new holder
@@ -122,6 +122,7 @@ class Process {
   const Exec exec_;
   SpawnPlan plan_;
   base::UniqueFd cwd_;
+  WindowSize size_;  // with a pty
   std::vector<std::unique_ptr<Channel>> channels_;
   size_t open_outputs_ = 0;
   pid_t pid_ = 0;

@@ -314,6 +314,18 @@ TEST_F(ProcessTest, ControlCOnATerminalInterrupts) {
   EXPECT_EQ(run->exited->ShellCode(), 128 + SIGINT);
 }
 
+TEST_F(ProcessTest, AProgramMayCloseItsTerminalAndOpenItAgain) {
+  Exec exec = Shell("exec <&- >&- 2>&-; echo closed >&3; read x <&3; echo again >/dev/tty; exit 4");
+  exec.pty = WindowSize{};
+  exec.extra_streams = 1;
+  auto run = Begin(exec);
+  ASSERT_TRUE(RunUntil([&] { return run->extra[0] == "closed\n"; }));
+  run->attachment->Write(kFirstExtra, "go on\n");
+  run = Finish(std::move(run));
+  EXPECT_EQ(run->exited->ShellCode(), 4);
+  EXPECT_EQ(run->out, "again\r\n");
+}
+
 TEST_F(ProcessTest, TheEndOfInputReachesATerminalsReader) {
   Exec exec = Command({"cat"});
   exec.pty = WindowSize{};

@@ -92,8 +92,26 @@ base::Result<std::string> MountLowers(const std::vector<Lower>& lowers) {
   return list;
 }
 
+// The root directory of an overlay is its upper's: it takes on the image's owner and mode.
+base::Status MatchRootDirectory(const std::string& lower) {
+  struct stat image;
+  struct stat ours;
+  if (::stat(lower.c_str(), &image) < 0 || ::stat("/upper/upper", &ours) < 0) {
+    return base::FailErrno("cannot stat the root");
+  }
+  const bool same_owner = image.st_uid == ours.st_uid && image.st_gid == ours.st_gid;
+  if (!same_owner && ::chown("/upper/upper", image.st_uid, image.st_gid) < 0) {
+    return base::FailErrno("cannot give away the root");
+  }
+  if (image.st_mode != ours.st_mode && ::chmod("/upper/upper", image.st_mode & 07777) < 0) {
+    return base::FailErrno("cannot set the root's mode");
+  }
+  return {};
+}
+
 base::Status MountOverlay(const Configure& configure, const std::string& lowers) {
   TRY(MakeDirectory(kRoot));
+  TRY(MatchRootDirectory("/lower0"));
   const bool temporary = !configure.upper || configure.upper->temporary;
   return MountAt("overlay", kRoot, "overlay", 0,
                  fmt::format("lowerdir={},upperdir=/upper/upper,workdir=/upper/work,"
@@ -128,11 +146,24 @@ base::Status FurnishDev() {
   return MountAt("mqueue", "/dev/mqueue", "mqueue", kNoSuid | kNoDev | kNoExec);
 }
 
+// Ports below 1024 and pings for every user, as container engines set them.
+base::Status SetNetworkDefaults() {
+  constexpr std::array<std::pair<const char*, std::string_view>, 2> kDefaults = {
+      {{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
+       {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"}}};
+  for (const auto& [name, value] : kDefaults) {
+    const base::UniqueFd fd = TRY(base::OpenFile(name, O_WRONLY));
+    TRY(base::WriteFull(fd.get(), value).WithContext(name));
+  }
+  return {};
+}
+
 base::Status Furnish(int dev_mount) {
   TRY(EnsureDirectory("/dev"));
   TRY(PutMount(dev_mount, "/dev"));
   TRY(FurnishDev());
   TRY(MountInImage("proc", "/proc", "proc", kNoSuid | kNoDev | kNoExec));
+  TRY(SetNetworkDefaults());
   TRY(MountInImage("sysfs", "/sys", "sysfs", kNoSuid | kNoDev | kNoExec));
   TRY(MountAt("cgroup2", "/sys/fs/cgroup", "cgroup2", kNoSuid | kNoDev | kNoExec));
   return MountInImage("tmpfs", "/run", "tmpfs", kNoSuid | kNoDev, "mode=755");
