@@ -203,7 +203,8 @@ void Session::OnEnded(const sandbox::Ended& ended) {
       std::string_view log = ended.guest_log.data;
       while (!log.empty()) {
         const size_t end = std::min(log.find('\n'), log.size());
-        Complain("  " + base::EscapeForTerminal(log.substr(0, end)));
+        const std::string line = "guest: " + base::EscapeForTerminal(log.substr(0, end)) + "\n";
+        (void)base::WriteFull(STDERR_FILENO, line);
         log.remove_prefix(std::min(end + 1, log.size()));
       }
     }

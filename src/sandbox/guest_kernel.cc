@@ -80,7 +80,8 @@ base::Result<GuestKernel> StartGuestKernel(const GuestKernelSpec& spec) {
   jail.executable_fd = spec.init_fd;
   jail.argv = Arguments(spec);
   jail.env = {"TMPDIR=/m"};
-  jail.fds = {{spec.log_fd, 2}, {spec.kernel_fd, 3}, {status.second.get(), 4}};
+  // The kernel dumps its log to standard output when it panics.
+  jail.fds = {{spec.log_fd, 1}, {spec.log_fd, 2}, {spec.kernel_fd, 3}, {status.second.get(), 4}};
   jail.host_uid = spec.host_uid;
   jail.host_gid = spec.host_gid;
   jail.root.size_bytes = spec.memory_bytes + initramfs_size + 16 * kMiB;

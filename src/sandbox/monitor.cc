@@ -21,7 +21,7 @@ using base::ErrorCode;
 using base::UniqueFd;
 
 constexpr const char* kEngine = "uml";
-constexpr size_t kLogLines = 20;
+constexpr size_t kLogLines = 40;
 constexpr uint32_t kBlockDevice = 2;  // virtio 1.2, section 5
 constexpr uint32_t kVsockDevice = 19;
 

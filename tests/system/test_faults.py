@@ -23,22 +23,23 @@ def test_a_full_disk_is_enospc_in_the_guest_and_nothing_on_the_host():
 
 
 def test_exhausted_guest_memory_is_137_and_a_line():
-    done = exe("python", "--memory", "256", "--", "-c", "x = bytearray(1 << 30)\nfor i in range(0, 1 << 30, 4096): x[i] = 1")
+    done = exe("python", "--memory", "256", "--", "-c", "x = []\nwhile True: x.append(b'x' * (1 << 20))")
     assert done.returncode == 137
     assert b"no memory left" in done.stderr
 
 
 def test_a_guest_panic_ends_at_once_with_the_kernels_last_words():
+    # PID 1's next instruction is at address 0: the kernel cannot go on without it.
     script = r"""
-import re
-lines = open("/proc/1/maps").read().splitlines()
-with open("/proc/1/mem", "r+b", buffering=0) as memory:
-    for line in lines:
-        span, rights = line.split()[:2]
-        if "x" in rights and "[" not in line:
-            first, last = (int(x, 16) for x in span.split("-"))
-            memory.seek(first)
-            memory.write(b"\0" * (last - first))
+import ctypes
+ptrace = ctypes.CDLL(None).ptrace
+ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+ATTACH, POKEUSER, DETACH, RIP = 16, 6, 17, 16 * 8
+assert ptrace(ATTACH, 1, None, None) == 0
+while open("/proc/1/stat").read().rsplit(")", 1)[1].split()[0] != "t": pass
+assert ptrace(POKEUSER, 1, RIP, None) == 0
+ptrace(DETACH, 1, None, None)
+while True: pass
 """
     done = exe("python", "--", "-c", script)
     assert done.returncode == 125
@@ -83,7 +84,7 @@ def test_a_gigabyte_for_a_slow_reader_grows_no_host_process(start):
             for pid, name in watched.items():
                 try:
                     grown[name] = max(grown.get(name, 0), pss_kib(pid) - before[pid])
-                except FileNotFoundError:
+                except (FileNotFoundError, ProcessLookupError):  # it has just ended
                     pass
     assert process.wait(60) == 0
     assert samples >= 15
