@@ -20,15 +20,18 @@ base::Status CheckValue(std::string_view name, const base::Bytes& value) {
   return {};
 }
 
-// A regular file to mount over, at the path or where the path's links lead.
+// A regular file to mount over, at the path or where its links lead. A link that leads nowhere, or
+// to something else (/dev/null must not be mounted over), gives way to an empty file.
 base::Status EnsureFile(const std::string& path) {
   struct stat status;
-  if (::stat(path.c_str(), &status) == 0) {
-    if (S_ISREG(status.st_mode)) return {};
-    return base::Fail(base::ErrorCode::kInvalid, "the image's {} is not a file", path);
+  if (::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode)) return {};
+  if (::lstat(path.c_str(), &status) < 0) {
+    TRY(EnsureDirectory("/etc"));
+  } else if (S_ISDIR(status.st_mode)) {
+    return base::Fail(base::ErrorCode::kInvalid, "the image's {} is a directory", path);
+  } else {
+    ::unlink(path.c_str());
   }
-  TRY(EnsureDirectory("/etc"));
-  ::unlink(path.c_str());  // a link to nowhere
   TRY(base::OpenFile(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
   return {};
 }

@@ -1,8 +1,8 @@
 // /etc/hosts, /etc/hostname and /etc/resolv.conf: written by us, bound over the image's.
 //
 // Bound rather than written, so that a writable disk that moves on does not carry this boot's. The
-// image may lack the files, or /etc, or have links in their place (a link that leads nowhere gives
-// way to an empty file).
+// image may lack the files, or /etc, or have links in their place (a link that leads to no file
+// gives way to an empty one).
 #pragma once
 
 #include <array>
