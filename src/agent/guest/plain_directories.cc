@@ -59,8 +59,20 @@ base::Status Seed(int plain_fd, const std::string& name, const std::string& path
   return {};
 }
 
+// True if the path leads, by a link or below another volume, to a file system that is not the
+// root's: there is no overlay to keep out, and what is there may be endless (/proc).
+base::Result<bool> IsElsewhere(const std::string& path) {
+  struct stat place;
+  struct stat root;
+  if (::stat(path.c_str(), &place) < 0 || ::stat("/", &root) < 0) {
+    return base::FailErrno("cannot stat");
+  }
+  return place.st_dev != root.st_dev;
+}
+
 base::Status Bind(int plain_fd, const std::string& path, bool durable) {
   TRY(EnsureDirectory(path));
+  if (TRY(IsElsewhere(path))) return {};
   const std::string name = PlainName(path);
   auto mount = CloneMount(plain_fd, name);
   if (!mount) {
