@@ -4,8 +4,8 @@
 //
 // Prints a line "NAME VALUE UNIT" for each measurement (the median of several rounds), or only for
 // those named. It runs natively, in a sandbox of any kind and as the init of a bare guest kernel
-// (rdinit=/ubench, then it powers off), so that the same binary compares them. Programs that are not
-// there are left out.
+// (rdinit=/ubench, then it powers off), so that the same binary compares them. Programs that are
+// not there are left out.
 
 #include <fcntl.h>
 #include <sched.h>
@@ -84,9 +84,7 @@ class Area {
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 
 double TouchMs() {
-  return Median(5, [] {
-    return Elapsed([] { Area(200 * kMiB, kReadWrite).Write(kPage); }) / 1e3;
-  });
+  return Median(5, [] { return Elapsed([] { Area(200 * kMiB, kReadWrite).Write(kPage); }) / 1e3; });
 }
 
 double FaultUs(size_t bytes, size_t step, bool write) {
