@@ -238,3 +238,17 @@ def test_version_and_help():
     for arguments in (["--help"], ["exe", "--help"], ["image", "--help"], ["doctor", "--help"]):
         done = run(*arguments)
         assert done.returncode == 0 and done.stdout, arguments
+
+
+def test_the_base_image_has_a_shell_and_the_documented_program():
+    done = exe("microsandbox/base", "-e", "/bin/sh", "--", "-c", "uname -a; exit 7")
+    assert done.returncode == 7
+    assert b"Linux" in done.stdout
+    assert exe("microsandbox/base", "--", "-c", "echo $BASH_VERSION").stdout.strip() != b""
+
+
+def test_the_python_image_has_pip_and_venv():
+    done = exe("microsandbox/python", "-e", "/bin/sh", "--", "-c",
+               "python --version && pip --version && python3 -m venv /tmp/v && /tmp/v/bin/python -c 'print(1)'")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == b"1"
