@@ -6,87 +6,13 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <unordered_map>
 #include <utility>
 
 #include "src/agent/guest/attached.h"
-#include "src/agent/guest/program_path.h"
 #include "src/base/sys.h"
 
 namespace msb::agent {
 namespace {
-
-bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
-
-Outcome<void> CheckExec(const Exec& exec) {
-  const bool id_ok = exec.id.size() == kProcessIdDigits &&
-                     exec.id.find_first_not_of("0123456789abcdef") == std::string::npos;
-  if (!id_ok) return Refuse(FailureCode::kInvalid, "exec.id: not {} digits", kProcessIdDigits);
-  if (exec.argv.empty()) return Refuse(FailureCode::kInvalid, "exec.argv: no program");
-  if (exec.argv.size() > kMaxArguments || exec.env.size() > kMaxArguments) {
-    return Refuse(FailureCode::kLimit, "more than {} arguments or variables", kMaxArguments);
-  }
-  if (exec.extra_streams > kMaxExtraStreams) {
-    return Refuse(FailureCode::kLimit, "exec.extra_streams: at most {}", kMaxExtraStreams);
-  }
-  for (const base::Bytes& argument : exec.argv) {
-    if (HasNul(argument.data)) return Refuse(FailureCode::kInvalid, "exec.argv: a NUL byte");
-  }
-  for (const base::Bytes& variable : exec.env) {
-    const size_t equals = variable.data.find('=');
-    if (equals == 0 || equals == std::string::npos || HasNul(variable.data)) {
-      return Refuse(FailureCode::kInvalid, "exec.env: {} is not NAME=VALUE",
-                    base::EscapeForTerminal(variable.data));
-    }
-  }
-  return {};
-}
-
-// The variables by name, the last of a name winning, in the order they first came.
-class Environment {
- public:
-  explicit Environment(const std::vector<base::Bytes>& variables) {
-    for (const base::Bytes& variable : variables) {
-      const size_t equals = variable.data.find('=');
-      Set(std::string_view(variable.data).substr(0, equals),
-          std::string_view(variable.data).substr(equals + 1));
-    }
-  }
-  void Set(std::string_view name, std::string_view value) {
-    const auto [found, is_new] = index_.emplace(name, list_.size());
-    if (is_new) list_.emplace_back();
-    list_[found->second] = fmt::format("{}={}", name, value);
-  }
-  void Default(std::string_view name, std::string_view value) {
-    if (!index_.contains(std::string(name))) Set(name, value);
-  }
-  std::string_view Get(std::string_view name) const {
-    return std::string_view(list_[index_.at(std::string(name))]).substr(name.size() + 1);
-  }
-  std::vector<std::string> Take() { return std::move(list_); }
-
- private:
-  std::vector<std::string> list_;
-  std::unordered_map<std::string, size_t> index_;
-};
-
-Outcome<base::UniqueFd> OpenWorkdir(const Exec& exec) {
-  const std::string& path = exec.cwd.data.empty() ? std::string("/") : exec.cwd.data;
-  if (path[0] != '/' || HasNul(path)) {
-    return Refuse(FailureCode::kBadWorkdir, "working directory {}: not an absolute path", path);
-  }
-  if (exec.create_cwd) {
-    if (base::Status made = base::MakeDirectories(path, 0755); !made) {
-      return Refuse(FailureCode::kBadWorkdir, made.error());
-    }
-  }
-  auto opened = base::OpenFile(path, O_PATH | O_DIRECTORY);
-  if (!opened) {
-    return Refuse(FailureCode::kBadWorkdir, "working directory {}: {}", path,
-                  base::ErrnoText(opened.error().sys_errno()));
-  }
-  return *std::move(opened);
-}
 
 FailureCode ProgramFailure(const base::Error& error) {
   switch (error.sys_errno()) {
@@ -108,35 +34,9 @@ FailureCode ProgramFailure(const base::Error& error) {
 
 Outcome<std::unique_ptr<Process>> Process::Create(base::EventLoop& loop, const Exec& exec,
                                                   const Surroundings& surroundings) {
-  if (auto checked = CheckExec(exec); !checked) return std::unexpected(checked.error());
-  SpawnPlan plan;
-  auto identity = ResolveUserIn(exec.user.data, surroundings.passwd_path, surroundings.group_path);
-  if (!identity) return Refuse(FailureCode::kNoSuchUser, identity.error());
-  plan.identity = *std::move(identity);
-
-  auto cwd = OpenWorkdir(exec);
-  if (!cwd) return std::unexpected(cwd.error());
-
-  Environment environment(exec.env);
-  environment.Default("PATH", kDefaultPath);
-  environment.Default("HOME", plan.identity.home);
-  environment.Default("HOSTNAME", surroundings.hostname);
-  if (exec.pty) environment.Default("TERM", "xterm");
-  auto program = FindProgram(exec.argv[0].data, environment.Get("PATH"), cwd->get());
-  if (!program) {
-    return Refuse(program.error().code() == base::ErrorCode::kDenied ? FailureCode::kNotExecutable
-                                                                     : FailureCode::kProgramMissing,
-                  program.error());
-  }
-  plan.program = *std::move(program);
-  plan.env = environment.Take();
-  for (const base::Bytes& argument : exec.argv) plan.argv.push_back(argument.data);
-  plan.cwd_fd = cwd->get();
-  plan.cgroup_fd = surroundings.cgroup_fd;
-  plan.terminal = exec.pty.has_value();
-
-  std::unique_ptr<Process> process(new Process(loop, exec, std::move(plan)));
-  process->cwd_ = *std::move(cwd);
+  auto planned = PlanExec(exec, surroundings);
+  if (!planned) return std::unexpected(planned.error());
+  std::unique_ptr<Process> process(new Process(loop, exec, *std::move(planned)));
   if (exec.pty) process->size_ = *exec.pty;
   // The rings exist from the beginning, so that a created process can be attached to.
   const size_t outputs = 1 + (exec.pty ? 0 : 1) + exec.extra_streams;
@@ -176,13 +76,12 @@ Outcome<void> Process::Start() {
   if (base::Status opened = Open(theirs); !opened) {
     return Refuse(FailureCode::kSystem, opened.error());
   }
-  for (const base::UniqueFd& fd : theirs) plan_.fds.push_back(fd.get());
-  auto pid = Spawn(plan_);
+  for (const base::UniqueFd& fd : theirs) plan_.spawn.fds.push_back(fd.get());
+  auto pid = Spawn(plan_.spawn);
   if (!pid) return Refuse(ProgramFailure(pid.error()), pid.error());
   pid_ = *pid;
   started_ = true;
-  cwd_.Reset();
-  plan_ = SpawnPlan();
+  plan_ = ExecPlan();
   if (base::Status watched = WatchChannels(); !watched) {
     Abandon();
     return Refuse(FailureCode::kSystem, watched.error());
@@ -237,9 +136,9 @@ base::Status Process::OpenTerminal(std::vector<base::UniqueFd>& theirs) {
   if (!slave) return base::FailErrno("cannot open a terminal");
   const winsize size = {size_.rows, size_.columns, 0, 0};
   ::ioctl(master.get(), TIOCSWINSZ, &size);
-  if (plan_.identity.uid != 0) {
+  if (plan_.spawn.identity.uid != 0) {
     // So that the user can open /dev/tty's name again; the group stays the terminals' own.
-    if (::fchown(slave.get(), plan_.identity.uid, static_cast<gid_t>(-1)) < 0) {
+    if (::fchown(slave.get(), plan_.spawn.identity.uid, static_cast<gid_t>(-1)) < 0) {
       return base::FailErrno("cannot give away a terminal");
     }
   }

@@ -17,9 +17,9 @@
 #include <string_view>
 #include <vector>
 
+#include "src/agent/guest/exec_plan.h"
 #include "src/agent/guest/failure.h"
 #include "src/agent/guest/output_ring.h"
-#include "src/agent/guest/spawn.h"
 #include "src/agent/protocol.h"
 #include "src/base/event_loop.h"
 #include "src/base/unique_fd.h"
@@ -30,14 +30,6 @@ class Attached;
 
 class Process {
  public:
-  // Where its user is looked up, and what it is given.
-  struct Surroundings {
-    std::string passwd_path;
-    std::string group_path;
-    std::string hostname;
-    int cgroup_fd = -1;
-  };
-
   // Checks user, working directory and program, so that what is created can be started.
   static Outcome<std::unique_ptr<Process>> Create(base::EventLoop& loop, const Exec& exec,
                                                   const Surroundings& surroundings);
@@ -98,7 +90,7 @@ class Process {
     std::optional<size_t> left;  // after the exit: how much more belongs to the program
   };
 
-  Process(base::EventLoop& loop, Exec exec, SpawnPlan plan)
+  Process(base::EventLoop& loop, Exec exec, ExecPlan plan)
       : loop_(loop), exec_(std::move(exec)), plan_(std::move(plan)) {}
 
   base::Status Open(std::vector<base::UniqueFd>& theirs);
@@ -120,8 +112,7 @@ class Process {
 
   base::EventLoop& loop_;
   const Exec exec_;
-  SpawnPlan plan_;
-  base::UniqueFd cwd_;
+  ExecPlan plan_;    // until the start
   WindowSize size_;  // with a pty
   std::vector<std::unique_ptr<Channel>> channels_;
   size_t open_outputs_ = 0;
