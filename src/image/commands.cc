@@ -236,7 +236,6 @@ base::Status RunLoad(const CommonOptions& common, const LoadOptions& options) {
   const auto layout = TRY(OpenLayout(options.path, common.home + "/images/" + kConvertedDirectory,
                                      *converter, [&](uint64_t bytes) { progress.Update(bytes); }));
   const auto images = TRY(LoadLayout(*layout, tags, writer, progress));
-  TRY(writer.Collect());
   return PrintLoaded(common, images);
 }
 
@@ -248,7 +247,6 @@ base::Status RunImport(const CommonOptions& common, const ImportCommandOptions& 
   Progress progress(Progress::Detect(common.quiet));
   StoreWriter writer = TRY(StoreWriter::Open(common.home, *converter));
   const LoadedImage image = TRY(ImportRootFs(options.path, import, writer, progress));
-  TRY(writer.Collect());
   return PrintLoaded(common, {image});
 }
 

@@ -72,10 +72,8 @@ base::Result<LayerRecord> AddRootFs(const std::string& path, StoreWriter& writer
   });
 }
 
-}  // namespace
-
-base::Result<LoadedImage> ImportRootFs(const std::string& path, const ImportOptions& options,
-                                       StoreWriter& writer, Progress& progress) {
+base::Result<LoadedImage> Import(const std::string& path, const ImportOptions& options,
+                                 StoreWriter& writer, Progress& progress) {
   Sniffer sniffer;
   const LayerRecord layer = TRY(AddRootFs(path, writer, progress, sniffer));
   const std::string config_text = ConfigText(options.config, layer);
@@ -97,6 +95,16 @@ base::Result<LoadedImage> ImportRootFs(const std::string& path, const ImportOpti
   TRY(writer.Publish({{descriptor, options.names}}));
   progress.End(FormatBytes(layer.blob_bytes));
   return LoadedImage{options.names, digest};
+}
+
+}  // namespace
+
+base::Result<LoadedImage> ImportRootFs(const std::string& path, const ImportOptions& options,
+                                       StoreWriter& writer, Progress& progress) {
+  auto image = Import(path, options, writer, progress);
+  const base::Status collected = writer.Collect();
+  if (image) TRY(base::Status(collected));
+  return image;
 }
 
 }  // namespace msb::image

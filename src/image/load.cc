@@ -196,7 +196,11 @@ class Loader {
 base::Result<std::vector<LoadedImage>> LoadLayout(const LayoutSource& layout,
                                                   const std::vector<std::string>& tags,
                                                   StoreWriter& writer, Progress& progress) {
-  return Loader(layout, writer, progress).Run(tags);
+  auto images = Loader(layout, writer, progress).Run(tags);
+  // Also after an error: of what could be converted nothing is kept.
+  const base::Status collected = writer.Collect();
+  if (images) TRY(base::Status(collected));
+  return images;
 }
 
 }  // namespace msb::image

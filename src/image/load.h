@@ -2,7 +2,8 @@
 //
 // Of an index for several platforms the one for linux/amd64 is taken. Names: containerd's
 // annotation, else OCI's; names that the user gives are added where there is exactly one image.
-// Nothing is visible unless everything could be loaded. spec/images.md, "Loading". One thread.
+// Nothing is visible unless everything could be loaded. Gives up the writer's lock: it is for one
+// call. spec/images.md, "Loading". One thread.
 // Errors: those of what it uses; kInvalid for names.
 #pragma once
 
