@@ -170,16 +170,22 @@ std::string Reference::FullName() const {
 
 std::string Reference::ShortName() const {
   std::string_view short_path = path;
-  std::string name;
-  if (registry != kDefaultRegistry) {
-    name = registry + "/";
-  } else if (path.starts_with(kDefaultNamespace) &&
-             path.find('/', kDefaultNamespace.size()) == std::string::npos) {
+  if (registry == kDefaultRegistry && path.starts_with(kDefaultNamespace)) {
     short_path.remove_prefix(kDefaultNamespace.size());
   }
-  name += short_path;
-  if (!digest.empty()) return name + "@" + digest;
-  return tag == kDefaultTag ? name : name + ":" + tag;
+  std::string rest;
+  if (!digest.empty()) {
+    rest = "@" + digest;
+  } else if (tag != kDefaultTag) {
+    rest = ":" + tag;
+  }
+  if (registry == kDefaultRegistry) {
+    // Not what could be taken for something else, as docker.io/localhost/a would be.
+    std::string name = std::string(short_path) + rest;
+    const auto parsed = ParseReference(name);
+    if (parsed && parsed->FullName() == FullName()) return name;
+  }
+  return Repository() + rest;
 }
 
 base::Result<Reference> ParseReference(std::string_view text) {

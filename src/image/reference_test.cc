@@ -71,8 +71,8 @@ TEST(Reference, ErrorsCannotCarryTerminalSequences) {
 }
 
 TEST(Reference, ShortNamesReadBackAsTheSame) {
-  for (const std::string text :
-       {"python", "python:3", "a/b", "host:1/a/b:c", "docker.io/library/a/b"}) {
+  for (const std::string text : {"python", "python:3", "a/b", "host:1/a/b:c",
+                                 "docker.io/library/a/b", "docker.io/localhost/a"}) {
     const Reference reference = *ParseReference(text);
     EXPECT_EQ(*ParseReference(reference.ShortName()), reference) << reference.ShortName();
   }
