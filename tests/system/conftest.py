@@ -120,6 +120,7 @@ def nothing_left_behind():
 # --- images ---------------------------------------------------------------------------------------------
 
 def busybox_tree(path):
+    path.chmod(0o755)
     for directory in ("bin", "etc", "tmp", "root", "home/user", "data"):
         (path / directory).mkdir(parents=True, exist_ok=True)
     shutil.copy("/bin/busybox", path / "bin/busybox")
@@ -145,6 +146,7 @@ def images(tmp_path_factory):
                "--env", "PATH=/bin")
     assert done.returncode == 0, done.stderr.decode()
     bare = tmp_path_factory.mktemp("bare")
+    bare.chmod(0o755)
     shutil.copy("/bin/busybox", bare / "busybox")
     done = run("image", "import", bare, "--tag", "noshell", "--entrypoint", "/busybox")
     assert done.returncode == 0, done.stderr.decode()

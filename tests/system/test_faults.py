@@ -137,13 +137,7 @@ def test_a_host_disk_without_room_for_a_start_is_125_and_named(tmp_path):
         make_tree(tmp_path / "tree")
         env = {"MSB_HOME": str(small)}
         assert run("image", "import", tmp_path / "tree", "--tag", "b", env=env).returncode == 0
-        with open(small / "ballast", "wb") as ballast:
-            try:
-                while True:
-                    ballast.write(b"x" * 4096)
-                    ballast.flush()
-            except OSError:
-                pass
+        subprocess.run(["dd", "if=/dev/zero", f"of={small}/ballast", "bs=4k"], stderr=subprocess.DEVNULL)
         done = exe("b", "-e", "true", env=env)
         assert done.returncode == 125
         assert b"msb: error: " in done.stderr
