@@ -7,6 +7,15 @@
 namespace msb::base {
 namespace {
 
+// U+202A–202E and U+2066–2069 reorder what stands around them.
+bool IsBidiControl(std::string_view sequence) {
+  if (sequence.size() != 3 || sequence[0] != '\xe2') return false;
+  const auto second = static_cast<uint8_t>(sequence[1]);
+  const auto third = static_cast<uint8_t>(sequence[2]);
+  return (second == 0x80 && third >= 0xaa && third <= 0xae) ||
+         (second == 0x81 && third >= 0xa6 && third <= 0xa9);
+}
+
 // Length of the UTF-8 sequence that starts `text`, 0 if there is none.
 size_t SequenceLength(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
@@ -134,8 +143,10 @@ std::string EscapeForTerminal(std::string_view text) {
       out += "\\t";
     } else if (length == 0 || byte < 0x20 || byte == 0x7f) {
       out += fmt::format("\\x{:02x}", byte);
-    } else if (c1) {
-      out += fmt::format("\\x{:02x}\\x{:02x}", byte, static_cast<uint8_t>(text[1]));
+    } else if (c1 || IsBidiControl(text.substr(0, length))) {
+      for (const char part : text.substr(0, length)) {
+        out += fmt::format("\\x{:02x}", static_cast<uint8_t>(part));
+      }
     } else {
       out += text.substr(0, length);
     }

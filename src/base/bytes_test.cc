@@ -51,6 +51,10 @@ TEST(HexTest, RoundTripsAndRefusesOddOrForeign) {
 TEST(EscapeTest, LeavesTextAndDisarmsWhatATerminalObeys) {
   EXPECT_EQ(EscapeForTerminal("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
   EXPECT_EQ(EscapeForTerminal("a\x1b[31mb\r\n\t"), "a\\x1b[31mb\\x0d\\n\\t");
+  EXPECT_EQ(EscapeForTerminal("a\xe2\x80\xae"
+                              "b"),
+            "a\\xe2\\x80\\xae"
+            "b");
   EXPECT_EQ(EscapeForTerminal("\xc2\x9b\x7f\xff"), "\\xc2\\x9b\\x7f\\xff");
 }
 

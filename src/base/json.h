@@ -107,7 +107,8 @@ Result<T> DecodeStruct(const Value& value, const std::string& path, Mode mode) {
       boost::mp11::mp_for_each<boost::describe::describe_members<T, boost::describe::mod_public>>(
           [&](auto member) { found = found || entry.key() == member.name; });
       if (!found) {
-        return Fail(ErrorCode::kInvalid, "{}{}: unknown key", prefix, std::string(entry.key()));
+        return Fail(ErrorCode::kInvalid, "{}{}: unknown key", prefix,
+                    EscapeForTerminal(entry.key()));
       }
     }
   }
@@ -180,8 +181,9 @@ Result<T> Decode(const Value& value, const std::string& path, Mode mode) {
     T out;
     for (const auto& entry : value.get_object()) {
       const std::string key(entry.key());
+      const std::string shown = EscapeForTerminal(key);  // the path may be printed
       out.emplace(key, TRY(Decode<typename T::mapped_type>(
-                           entry.value(), path.empty() ? key : path + "." + key, mode)));
+                           entry.value(), path.empty() ? shown : path + "." + shown, mode)));
     }
     return out;
   } else {

@@ -61,6 +61,8 @@ TEST(JsonTest, ErrorsNameThePath) {
   EXPECT_EQ(ErrorOf(R"({"id":"x","counts":{"k":1.5}})"),
             "counts.k: expected an integer from -2147483648 to 2147483647");
   EXPECT_EQ(ErrorOf(R"({"id":"x","policy":"yes"})"), "policy: expected one of block, drop_oldest");
+  EXPECT_EQ(ErrorOf(R"({"id":"x","counts":{"\u001b[2J":"z"}})").substr(0, 17),
+            "counts.\\x1b[2J: e");
   EXPECT_EQ(ErrorOf("[]"), "value: expected an object");
 }
 

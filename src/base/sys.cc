@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -314,6 +315,12 @@ Status WaitLockByte(int fd, uint64_t position) {
   return Lock(fd, F_OFD_SETLKW, LockMode::kExclusive, static_cast<off_t>(position), 1);
 }
 
+Status TryLockDescriptor(int fd) {
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return {};
+  if (errno == EWOULDBLOCK) return Fail(ErrorCode::kBusy, "locked by another process");
+  return FailErrno("cannot lock");
+}
+
 Result<bool> IsLocked(int fd) {
   struct flock lock = {};
   lock.l_type = F_WRLCK;
@@ -485,6 +492,13 @@ Result<std::string> BootId() {
   std::string id = TRY(ReadFile("/proc/sys/kernel/random/boot_id", 64));
   while (!id.empty() && id.back() == '\n') id.pop_back();
   return id;
+}
+
+void RaiseOpenFileLimit() {
+  rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void FillRandom(std::span<uint8_t> out) {

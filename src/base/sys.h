@@ -69,6 +69,9 @@ Status TryLock(int fd, LockMode mode);   // kBusy if held elsewhere
 Status WaitLock(int fd, LockMode mode);  // blocks
 // Exclusive, on the one byte at `position` (which need not exist): many locks in one file. Blocks.
 Status WaitLockByte(int fd, uint64_t position);
+// flock(2), exclusive: for a read-only descriptor, which may then be handed to a jail. kBusy if
+// held.
+Status TryLockDescriptor(int fd);
 Result<bool> IsLocked(int fd);  // asks only: would an exclusive lock fail?
 
 // --- sockets and pipes ---------------------------------------------------------------------------
@@ -119,6 +122,10 @@ Result<ExitStatus> WaitPidFd(int pid_fd);  // blocks, reaps
 Result<std::optional<ExitStatus>> TryWaitPidFd(int pid_fd);
 Result<uint64_t> ProcessStartTime(pid_t pid);  // field 22 of /proc/PID/stat
 Result<std::string> BootId();                  // /proc/sys/kernel/random/boot_id
+
+// Raises the soft limit of open files to the hard one: descriptors in flight count against it, of
+// all processes of the user.
+void RaiseOpenFileLimit();
 
 // Overwrites with kernel randomness; aborts if there is none.
 void FillRandom(std::span<uint8_t> out);

@@ -75,6 +75,7 @@ base::Result<int> Session::Run(sandbox::SandboxSpec spec, std::vector<base::Uniq
       {.on_started =
            [this](const agent::Started&) {
              Mark("program started");
+             started_ = true;
              if (interactive_) terminal_.Enter();
            },
        .on_stdout = [this](std::string_view data) { OnOutput(*stdout_, data); },
@@ -114,8 +115,19 @@ void Session::OnSignal(int signal) {
   }
   // The terminal is gone: so is whoever would read.
   if (signal == SIGHUP && interactive_) return Finish(128 + SIGHUP);
+  if (!started_) return Finish(128 + signal);  // there is no program yet that could take it
   if (signal == SIGTERM && std::exchange(terminated_once_, true)) return Finish(128 + SIGKILL);
+  if ((signal == SIGINT || signal == SIGQUIT) && IsInsistent()) return Finish(128 + SIGKILL);
   attachment_->Signal(signal, /*group=*/interactive_);
+}
+
+bool Session::IsInsistent() {
+  constexpr int64_t kWithin_ns = 2'000'000'000;
+  constexpr size_t kTimes = 3;
+  const int64_t now = base::MonotonicNanos();
+  std::erase_if(interrupts_, [&](int64_t at) { return now - at > kWithin_ns; });
+  interrupts_.push_back(now);
+  return interrupts_.size() >= kTimes;
 }
 
 // --- input ---------------------------------------------------------------------------------------

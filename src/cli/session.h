@@ -2,8 +2,8 @@
 // it ends. spec/cli.md, "Terminal" and exit codes.
 //
 // With a terminal: raw mode, a pty, the window size followed. With pipes: INT TERM QUIT HUP USR1
-// USR2 are forwarded, a second TERM kills. When this process ends, however, the sandbox ends (its
-// lease closes). Single thread; Run once.
+// USR2 are forwarded; a second TERM, or a third INT or QUIT within two seconds, kills. When this
+// process ends, however, the sandbox ends (its lease closes). Single thread; Run once.
 #pragma once
 
 #include <memory>
@@ -37,6 +37,7 @@ class Session {
   base::Status WatchSignals();
   base::Status WatchInput();
   void OnSignal(int signal);
+  bool IsInsistent();  // of an interrupt: the third within two seconds
   void OnInput();
   void PumpInput();
   void OnOutput(Output& output, std::string_view data);
@@ -57,7 +58,9 @@ class Session {
   bool input_always_ready_ = false;  // a file: epoll does not know it
   bool input_ended_ = false;
   bool interactive_ = false;
+  bool started_ = false;
   bool terminated_once_ = false;
+  std::vector<int64_t> interrupts_;
   std::unique_ptr<sandbox::Lease> lease_;
   std::unique_ptr<agent::Attachment> attachment_;
   std::optional<agent::Exited> exited_;

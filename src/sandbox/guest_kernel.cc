@@ -82,6 +82,7 @@ base::Result<GuestKernel> StartGuestKernel(const GuestKernelSpec& spec) {
   jail.env = {"TMPDIR=/m"};
   // The kernel dumps its log to standard output when it panics.
   jail.fds = {{spec.log_fd, 1}, {spec.log_fd, 2}, {spec.kernel_fd, 3}, {status.second.get(), 4}};
+  if (spec.identity_lock_fd >= 0) jail.fds.push_back({spec.identity_lock_fd, 5});
   jail.host_uid = spec.host_uid;
   jail.host_gid = spec.host_gid;
   jail.root.size_bytes = spec.memory_bytes + initramfs_size + 16 * kMiB;
@@ -93,8 +94,14 @@ base::Result<GuestKernel> StartGuestKernel(const GuestKernelSpec& spec) {
   jail.fixed_address_layout = true;
   jail.limits = {{RLIMIT_NPROC, bounds.processes},
                  {RLIMIT_DATA, bounds.data_bytes},
-                 {RLIMIT_NOFILE, 1024},
-                 {RLIMIT_CORE, 0},
+                 {RLIMIT_STACK, 8 * kMiB},
+                 {RLIMIT_FSIZE, jail.root.size_bytes},
+                 // Two descriptors for each stub, and the devices'.
+                 {RLIMIT_NOFILE, 64 + 2 * bounds.processes},
+                 // Timers and queued signals are counted by user, not by jail.
+                 {RLIMIT_SIGPENDING, 64},
+                 // 1, not 0: a host that pipes core files to a program does so in spite of 0.
+                 {RLIMIT_CORE, 1},
                  {RLIMIT_MEMLOCK, 0},
                  {RLIMIT_MSGQUEUE, 0}};
   jail.seccomp = TRY(GuestSeccomp());

@@ -28,8 +28,9 @@ struct GuestKernelSpec {
   std::vector<uint32_t> device_ids;
   uid_t host_uid = 0;
   gid_t host_gid = 0;
-  std::optional<int> cpu;  // where it runs; the device process belongs on the same one
-  int log_fd = -1;         // the kernel's messages; a pipe's write end
+  std::optional<int> cpu;     // where it runs; the device process belongs on the same one
+  int identity_lock_fd = -1;  // held by the init, so that the identity is free when all is gone
+  int log_fd = -1;            // the kernel's messages; a pipe's write end
 };
 
 struct GuestKernel {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 
@@ -43,14 +44,14 @@ bool GuestLog::Read() {
   return true;
 }
 
-std::string GuestLog::Tail(size_t lines) {
+std::string GuestLog::Tail(size_t lines, size_t bytes) {
   for (size_t i = 0; i < 2 * kRingBytes / 8192 && Read(); ++i) {
   }
   size_t from = ring_.size();
   for (size_t found = 0; from > 0 && found <= lines; --from) {
     if (ring_[from - 1] == '\n' && from != ring_.size() && ++found == lines) break;
   }
-  return ring_.substr(from);
+  return ring_.substr(std::max(from, ring_.size() - std::min(bytes, ring_.size())));
 }
 
 }  // namespace msb::sandbox

@@ -22,8 +22,9 @@ class GuestLog {
   static base::Result<std::unique_ptr<GuestLog>> Create(base::EventLoop& loop,
                                                         base::UniqueFd& write_end);
 
-  // What is still in the pipe is taken first. At most `lines` complete lines; foreign text.
-  std::string Tail(size_t lines);
+  // What is still in the pipe is taken first. The last `lines` lines, of them the last `bytes`
+  // bytes; foreign text.
+  std::string Tail(size_t lines, size_t bytes = kRingBytes);
 
  private:
   GuestLog() = default;

@@ -54,8 +54,8 @@ base::Result<HostIdentity> TakeHostIdentity() {
       TRY(base::OpenFile(kSlotDirectory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   for (uid_t slot = 0; slot < kSlots; ++slot) {
     base::UniqueFd file = TRY(base::OpenFileAt(directory.get(), fmt::format("{}", slot),
-                                               O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-    const base::Status locked = base::TryLock(file.get(), base::LockMode::kExclusive);
+                                               O_RDONLY | O_CREAT | O_NOFOLLOW, 0600));
+    const base::Status locked = base::TryLockDescriptor(file.get());
     if (!locked && locked.error().code() == base::ErrorCode::kBusy) continue;
     TRY(base::Status(locked));
     identity.uid = first + slot;

@@ -1,8 +1,9 @@
 // HostIdentity: who a sandbox's jailed processes are on the host.
 //
 // As root, each sandbox gets a uid of its own, used by nothing else on the machine: a slot of a
-// range, held by a lock on /run/msb/uid/<slot> for as long as the object lives. As an ordinary user
-// it is the user's own uid. Owned by the monitor.
+// range, held by a lock (flock(2)) on /run/msb/uid/<slot>. The jails inherit the descriptor, so the
+// slot is free only when their last process is gone. As an ordinary user it is the user's own uid.
+// Owned by the monitor.
 #pragma once
 
 #include <sys/types.h>

@@ -9,6 +9,7 @@
 int main() {
   using namespace msb;
   base::ConfigureLog({.program = "msb-monitor"});
+  base::RaiseOpenFileLimit();
   base::UniqueFd lease(sandbox::kLeaseFd);
   if (!base::SetCloseOnExec(lease.get(), true)) {
     LOG(kError, "started without a lease: this program is started by msb");

@@ -22,6 +22,8 @@ using base::UniqueFd;
 
 constexpr const char* kEngine = "uml";
 constexpr size_t kLogLines = 40;
+constexpr size_t kMaxLog = 8 * 1024;
+constexpr size_t kMaxMessage = 1024;
 constexpr uint32_t kBlockDevice = 2;  // virtio 1.2, section 5
 constexpr uint32_t kVsockDevice = 19;
 
@@ -184,6 +186,7 @@ base::Status Monitor::StartKernel(const SandboxSpec& spec) {
   guest.device_ids.push_back(kVsockDevice);
   guest.host_uid = identity_.uid;
   guest.host_gid = identity_.gid;
+  guest.identity_lock_fd = identity_.lock.get();
   guest.cpu = ChooseCpu();
   guest.log_fd = log_end.get();
   kernel_ = TRY(StartGuestKernel(guest));
@@ -194,6 +197,7 @@ base::Status Monitor::StartKernel(const SandboxSpec& spec) {
   VmmSpec device;
   device.executable_fd = vmm.get();
   device.lock_fd = run_->lock_fd();
+  device.identity_lock_fd = identity_.lock.get();
   device.host_uid = identity_.uid;
   device.host_gid = identity_.gid;
   device.memory_bytes = spec.memory_bytes;
@@ -339,6 +343,8 @@ void Monitor::OnStop(std::chrono::milliseconds grace) {
 
 void Monitor::End(EndReason reason, std::string message, bool show_log) {
   if (ended_) return;
+  // Foreign text may be in it, and all of it must fit into one packet.
+  if (message.size() > kMaxMessage) message.resize(kMaxMessage);
   ended_ = Ended{reason, std::move(message), {}};
   // The guest first: nothing may run that believes in devices which are gone.
   const auto reap = [](const jail::Child& child) {
@@ -349,7 +355,7 @@ void Monitor::End(EndReason reason, std::string message, bool show_log) {
   vmm_watch_.Reset();
   if (kernel_) reap(kernel_->child);
   if (vmm_) reap(vmm_->child());
-  if (show_log && log_) ended_->guest_log.data = log_->Tail(kLogLines);
+  if (show_log && log_) ended_->guest_log.data = log_->Tail(kLogLines, kMaxLog);
   loop_->Stop();
 }
 

@@ -20,7 +20,7 @@ base::Result<base::UniqueFd> OpenParentLock(int parent) {
 
 // True if the directory's owner is dead.
 bool IsDead(int parent, const std::string& name) {
-  const auto lock = base::OpenBeneath(parent, name + "/lock", O_RDWR | O_NOFOLLOW);
+  const auto lock = base::OpenBeneath(parent, name + "/lock", O_RDONLY | O_NOFOLLOW);
   // Without a lock file: a creator died between its two steps (it holds the parent's lock for
   // both).
   if (!lock) return lock.error().code() == base::ErrorCode::kNotFound;
@@ -59,8 +59,11 @@ base::Result<RunDirectory> RunDirectory::Create(const std::string& id) {
   run.parent_ = std::move(parent);
   run.directory_ =
       TRY(base::OpenFileAt(run.parent_.get(), id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  run.lock_ = TRY(base::OpenFileAt(run.directory_.get(), "lock", O_RDWR | O_CREAT | O_EXCL, 0600));
-  TRY(base::TryLock(run.lock_.get(), base::LockMode::kExclusive));
+  // Read-only, since jail A inherits it, and hence a shared lock: mkdirat above has made sure that
+  // nobody else takes one.
+  run.lock_ =
+      TRY(base::OpenFileAt(run.directory_.get(), "lock", O_RDONLY | O_CREAT | O_EXCL, 0600));
+  TRY(base::TryLock(run.lock_.get(), base::LockMode::kShared));
   return run;
 }
 

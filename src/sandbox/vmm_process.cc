@@ -1,5 +1,7 @@
 #include "src/sandbox/vmm_process.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -12,8 +14,14 @@ namespace {
 
 constexpr uint64_t kMiB = 1024 * 1024;
 constexpr int kLockFd = 4;
+constexpr int kIdentityLockFd = 5;
+// More events than this at once, or than one every ten milliseconds, are an attack.
+constexpr uint32_t kEventBurst = 2000;
+constexpr uint32_t kEventInterval_ms = 10;
 
 }  // namespace
+
+VmmProcess::VmmProcess() : events_(kEventBurst, kEventInterval_ms) {}
 
 base::Result<std::unique_ptr<VmmProcess>> VmmProcess::Start(
     base::EventLoop& loop, const VmmSpec& spec, std::function<void(const vmm::FromVmm&)> on_event) {
@@ -23,12 +31,14 @@ base::Result<std::unique_ptr<VmmProcess>> VmmProcess::Start(
   jail.executable_fd = spec.executable_fd;
   jail.argv = {"msb-vmm"};
   jail.fds = {{sockets.second.get(), vmm::kControlFd}, {spec.lock_fd, kLockFd}};
+  if (spec.identity_lock_fd >= 0) jail.fds.push_back({spec.identity_lock_fd, kIdentityLockFd});
   jail.host_uid = spec.host_uid;
   jail.host_gid = spec.host_gid;
   jail.cpu = spec.cpu;
   jail.limits = {{RLIMIT_NOFILE, 4096},
                  {RLIMIT_NPROC, 16},
-                 {RLIMIT_CORE, 0},
+                 {RLIMIT_CORE, 1},  // not 0, which a piped core pattern ignores
+                 {RLIMIT_SIGPENDING, 64},
                  {RLIMIT_MEMLOCK, 0},
                  {RLIMIT_MSGQUEUE, 0},
                  {RLIMIT_DATA, 128 * kMiB},
@@ -39,6 +49,8 @@ base::Result<std::unique_ptr<VmmProcess>> VmmProcess::Start(
   std::unique_ptr<VmmProcess> process(new VmmProcess);
   process->child_ = TRY(jail::Spawn(jail));
   process->socket_ = std::move(sockets.first);
+  // A msb-vmm that does not read must not stop the monitor: what does not go out at once, fails.
+  TRY(base::SetNonBlocking(process->socket_.get(), true));
   process->on_event_ = std::move(on_event);
   process->watch_ = TRY(loop.Add(process->socket_.get(), EPOLLIN,
                                  [raw = process.get()](uint32_t) { raw->OnReadable(); }));
@@ -58,6 +70,12 @@ void VmmProcess::OnReadable() {
   const auto received = base::ReceiveWithFds(socket_.get(), buffer, /*nonblocking=*/true);
   if (!received || received->size == 0) {
     watch_.Reset();  // its end is seen by its pid descriptor
+    return;
+  }
+  if (!events_.Allow()) {
+    LOG(kWarning, "msb-vmm floods its monitor and is ended");
+    (void)base::PidFdSignal(child_.pid_fd.get(), SIGKILL);
+    watch_.Reset();
     return;
   }
   const std::string_view text(reinterpret_cast<const char*>(buffer.data()), received->size);

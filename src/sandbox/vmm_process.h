@@ -10,6 +10,7 @@
 #include <span>
 
 #include "src/base/event_loop.h"
+#include "src/base/log.h"
 #include "src/base/result.h"
 #include "src/base/unique_fd.h"
 #include "src/jail/jail.h"
@@ -19,7 +20,8 @@ namespace msb::sandbox {
 
 struct VmmSpec {
   int executable_fd = -1;
-  int lock_fd = -1;  // the run lock's open file description: held as long as msb-vmm lives
+  int lock_fd = -1;           // the run lock's open file description: held as long as msb-vmm lives
+  int identity_lock_fd = -1;  // likewise
   uid_t host_uid = 0;
   gid_t host_gid = 0;
   uint64_t memory_bytes = 0;
@@ -37,13 +39,14 @@ class VmmProcess {
   const jail::Child& child() const { return child_; }
 
  private:
-  VmmProcess() = default;
+  VmmProcess();
   void OnReadable();
 
   jail::Child child_;
   base::UniqueFd socket_;
   base::Watch watch_;
   std::function<void(const vmm::FromVmm&)> on_event_;
+  base::LogRate events_;
 };
 
 }  // namespace msb::sandbox

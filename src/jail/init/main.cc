@@ -6,6 +6,7 @@
 //
 //   descriptor 3   the kernel's executable
 //   descriptor 4   a pipe: receives the kernel's wait status (int), or -errno if it was not started
+//   descriptor 5   if open: the lock on the host identity, held until all of the jail is gone
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr int kKernelFd = 3;
 constexpr int kStatusFd = 4;
+constexpr int kIdentityLockFd = 5;
 
 int Report(int status) { return write(kStatusFd, &status, sizeof status) == sizeof status ? 0 : 1; }
 
@@ -25,6 +27,7 @@ int Report(int status) { return write(kStatusFd, &status, sizeof status) == size
 int main(int, char** argv, char** envp) {
   fcntl(kKernelFd, F_SETFD, FD_CLOEXEC);
   fcntl(kStatusFd, F_SETFD, FD_CLOEXEC);
+  fcntl(kIdentityLockFd, F_SETFD, FD_CLOEXEC);
   const pid_t kernel = fork();
   if (kernel < 0) return Report(-errno);
   if (kernel == 0) {
