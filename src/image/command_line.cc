@@ -89,14 +89,19 @@ int RunCommandLine(int argc, char** argv) {
   Options options;
   Action action;
   CLI::App app("Images that sandboxes are made of.", "msb image");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // none at all is said below, after what is unknown
   AddLoad(app, options, action);
   AddImport(app, options, action);
   AddOthers(app, options, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    return Report(
+        base::Fail(base::ErrorCode::kInvalid, "{} (see `msb image --help`)", error.what()));
+  }
+  if (!action) {
+    return Report(base::Fail(base::ErrorCode::kInvalid, "which command? (see `msb image --help`)"));
   }
   auto home = base::ResolveHome();
   if (!home) return Report(home.error());
