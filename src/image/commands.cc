@@ -275,7 +275,8 @@ base::Status RunInspect(const CommonOptions& common, const std::string& referenc
   const Store store = TRY(Store::Open(common.home));
   const ImageEntry entry = TRY(store.Find(reference));
   const base::UniqueFd lock = TRY(store.LockShared());
-  const RunRecord record = TRY(store.ReadRunRecord(entry));
+  const RunRecord record =
+      TRY(store.ReadRunRecord(entry).WithContext("the image is damaged, see `msb image check`"));
   if (!common.json) return Print(Describe(entry, record));
   return PrintJson(Object{{"name", entry.name},
                           {"digest", entry.manifest.digest},

@@ -1,7 +1,7 @@
 #include "src/image/convert_jail.h"
 
-#include <asm/unistd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "src/image/layer_index.h"
 

@@ -1,8 +1,10 @@
 // msb-convert: layers to blobs and indexes, indexes to EROFS metadata, in a jail of its own.
 // Protocol: convert_protocol.h. Exit code 0, or 1 with a report.
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <new>
 #include <string_view>
 #include <vector>
 
@@ -37,7 +39,18 @@ base::Status RunMerge(std::string_view uuid_hex, const char* count) {
   return MergeLayers(indexes, uuid, kMergeMetadata);
 }
 
+void Report(const base::Error& error) { (void)base::WriteFull(kReportFd, EncodeFailure(error)); }
+
+// What the limit of the address space means to operator new. The message needs little memory
+// itself.
+void OutOfMemory() {
+  std::set_new_handler(nullptr);
+  Report(base::Error(base::ErrorCode::kLimit, "needs too much memory to convert"));
+  ::_exit(1);
+}
+
 base::Status Run(int argc, char** argv) {
+  std::set_new_handler(OutOfMemory);
   ::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit is an error, not a death
   TRY(EnterConvertSeccomp());
   if (argc == 3 && std::string_view(argv[1]) == "layer") return RunLayer(argv[2]);
@@ -51,6 +64,6 @@ base::Status Run(int argc, char** argv) {
 int main(int argc, char** argv) {
   const msb::base::Status status = msb::image::Run(argc, argv);
   if (status) return 0;
-  (void)msb::base::WriteFull(msb::image::kReportFd, msb::image::EncodeFailure(status.error()));
+  msb::image::Report(status.error());
   return 1;
 }

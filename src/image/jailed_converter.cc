@@ -38,8 +38,9 @@ class Process {
     child_.pid_fd.Reset();
     if (!status.signaled && status.value == 0) return {};
     if (!report.empty()) return DecodeFailure(report);
-    if (status.signaled && status.value == SIGXCPU) {
-      return Fail(ErrorCode::kLimit, "takes too long to convert");
+    if (status.signaled && status.value == SIGKILL) {
+      return Fail(ErrorCode::kLimit,
+                  "the converter was killed: it ran for too long, or the host is out of memory");
     }
     return Fail(ErrorCode::kSystem, "the converter died ({} {})",
                 status.signaled ? "signal" : "exit code", status.value);

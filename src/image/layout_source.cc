@@ -19,6 +19,8 @@ using base::Fail;
 using base::UniqueFd;
 
 constexpr size_t kPiece = 1 << 20;
+// Of an archive's index, which the trusted side reads: some 100,000 files.
+constexpr size_t kMaxArchiveIndex = 16 << 20;
 
 class DirectoryLayout : public LayoutSource {
  public:
@@ -62,7 +64,8 @@ class ArchiveLayout : public LayoutSource {
 // The plain files of an archive; hard links are other names of files before them.
 base::Result<std::map<std::string, ArchiveLayout::Part>> FilesOf(int index_fd) {
   const UniqueFd fd = TRY(base::OpenFile(fmt::format("/proc/self/fd/{}", index_fd), O_RDONLY));
-  const std::string bytes = TRY(base::ReadToEnd(fd.get(), kIndexHeaderSize + kMaxIndexBytes));
+  const std::string bytes =
+      TRY(base::ReadToEnd(fd.get(), kMaxArchiveIndex).WithContext("the archive's list of files"));
   IndexReader reader = TRY(IndexReader::Open(bytes));
   std::map<std::string, ArchiveLayout::Part> files;
   while (const auto entry = TRY(reader.Next())) {

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "src/base/log.h"
 #include "src/base/sys.h"
 #include "src/image/index_edit.h"
 
@@ -102,7 +103,10 @@ base::Status RemoveImages(const Store& store, const std::vector<std::string>& re
   }
   const UniqueFd lock =
       TRY(base::OpenFileAt(store.images_fd(), kStoreLock, O_RDWR | O_CREAT, 0600));
-  TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
+  if (!base::TryLock(lock.get(), base::LockMode::kExclusive)) {
+    LOG(kWarning, "waiting for other commands that use the store");
+    TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
+  }
   TRY(EditIndex(store.images_fd(), [&](std::string_view text) -> base::Result<std::string> {
     std::string index(text);
     for (const std::string& reference : references) {
