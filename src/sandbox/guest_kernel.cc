@@ -49,7 +49,7 @@ std::vector<std::string> Arguments(const GuestKernelSpec& spec) {
       "linux",        fmt::format("mem={}M", spec.memory_bytes / kMiB), "initrd=/i", "uml_dir=/m",
       "seccomp=on",    // system calls are caught by seccomp, twice as fast as ptrace
       "con=null",      // no host terminal
-      "stub_keep_fd",  // patch 04
+      "stub_keep_fd", "stub_pool=8",  // patch 04
       "panic=-1",      // a panic ends the guest
       "quiet",
   };
