@@ -47,11 +47,12 @@ base::Status Populate(const GuestKernelSpec& spec, int listeners_fd) {
 std::vector<std::string> Arguments(const GuestKernelSpec& spec) {
   std::vector<std::string> arguments = {
       "linux",        fmt::format("mem={}M", spec.memory_bytes / kMiB), "initrd=/i", "uml_dir=/m",
+      "quiet",
       "seccomp=on",    // system calls are caught by seccomp, twice as fast as ptrace
       "con=null",      // no host terminal
-      "stub_keep_fd", "stub_pool=8",  // patch 04
+      "stub_keep_fd",  // patch 04
+      "stub_pool=8",   // patch 12
       "panic=-1",      // a panic ends the guest
-      "quiet",
   };
   if (spec.memory_bytes >= kLargeFolioMemory) {
     arguments.emplace_back("thp_anon=16K-64K:always");
