@@ -140,7 +140,8 @@ class Parser {
                     "User or user:group, names or numbers (default: the image's, or root)");
     exe->add_option("--engine", exe_.engine, "auto or uml (kvm: not in this version)")
         ->transform(CLI::Transformer(std::map<std::string, Engine>{
-            {"auto", Engine::kAuto}, {"uml", Engine::kUml}, {"kvm", Engine::kKvm}}));
+            {"auto", Engine::kAuto}, {"uml", Engine::kUml}, {"kvm", Engine::kKvm}}))
+        ->option_text("ENGINE");
     exe->callback([this] { line_.command = exe_; });
   }
 
