@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -68,19 +69,25 @@ TEST_F(RunDirectoryTest, SweepingTakesTheDeadAndLeavesTheLiving) {
 }
 
 TEST_F(RunDirectoryTest, WhatAnotherProcessStillHoldsIsNotSwept) {
-  int lock = -1;
-  std::string id;
-  {
+  auto sockets = base::MakeSocketPair(base::SocketType::kSeqPacket);
+  ASSERT_TRUE(sockets);
+  const pid_t monitor = ::fork();
+  if (monitor == 0) {  // hands its lock on, as to msb-vmm, and dies without cleaning up
     auto run = RunDirectory::Create(id_);
-    ASSERT_TRUE(run);
-    lock = ::dup(run->lock_fd());  // as msb-vmm inherits it
-    auto moved = std::make_unique<RunDirectory>(*std::move(run));
-    (void)moved.release();  // a monitor that was killed
+    const int lock = run->lock_fd();
+    (void)base::SendWithFds(sockets->second.get(), std::as_bytes(std::span("x", 1)),
+                            std::span(&lock, 1));
+    ::_exit(0);
   }
+  ::waitpid(monitor, nullptr, 0);
+  std::byte byte;
+  auto received = base::ReceiveWithFds(sockets->first.get(), std::span(&byte, 1));
+  ASSERT_TRUE(received && received->fds.size() == 1);
   SweepRunDirectories();
   EXPECT_TRUE(Exists(id_));
-  ASSERT_TRUE(base::RemoveTreeAt(RunDirectory::OpenParent()->get(), id_));
-  ::close(lock);
+  received->fds.clear();
+  SweepRunDirectories();
+  EXPECT_FALSE(Exists(id_));
 }
 
 TEST(IdRangeTest, PrefersItsBaseAndElseTakesTheTopOfTheLargestRange) {
