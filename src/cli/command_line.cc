@@ -42,7 +42,7 @@ class Parser {
     app_.require_subcommand(0, 1);
     app_.set_help_flag("-h,--help", "Print this help");
     app_.add_flag_callback(
-        "-V",
+        "-V,--version",
         [this] {
           line_.command = VersionOptions{};
           version_ = true;
@@ -83,7 +83,9 @@ class Parser {
       std::ostringstream out, complaint;
       const int code = app_.exit(error, out, complaint);
       if (code == 0) return Leave{out.str(), 0};
-      return Leave{"msb: error: " + std::string(error.what()) + "\nTry: msb " +
+      const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+      const char* hint = exe && extras ? "\nWhat is meant for the program stands after --" : "";
+      return Leave{"msb: error: " + std::string(error.what()) + hint + "\nTry: msb " +
                        (exe ? "exe " : "") + "--help\n",
                    exe ? kOwnFailure : kUsage};
     }
@@ -156,6 +158,9 @@ class Parser {
                        ? "msb: error: which image? Usage: msb exe IMAGE [OPTIONS] [-- ARGUMENTS]\n"
                        : "msb: error: the image is given twice, as IMAGE and by --image\n",
                    kOwnFailure};
+    }
+    if (app_.get_subcommand("exe")->count("--exec") > 0 && exe.exec.empty()) {
+      return Leave{"msb: error: --exec names no program\n", kOwnFailure};
     }
     exe.image = exe_text_.image + exe_text_.positional_image;
     exe.memory_bytes = *ParseSize(exe_text_.memory);

@@ -13,8 +13,8 @@
 namespace msb::cli {
 
 Output::Output(base::EventLoop& loop, int fd, std::function<void()> on_drained,
-               std::function<void()> on_closed)
-    : loop_(loop), on_drained_(std::move(on_drained)), on_closed_(std::move(on_closed)), fd_(fd) {
+               std::function<void(int)> on_failed)
+    : loop_(loop), on_drained_(std::move(on_drained)), on_failed_(std::move(on_failed)), fd_(fd) {
   piece_ = SIZE_MAX;
   struct stat status = {};
   if (::fstat(fd, &status) < 0 || S_ISREG(status.st_mode))
@@ -38,11 +38,12 @@ size_t Output::WriteSome(std::string_view data) {
                           ? ::send(fd_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL)
                           : ::write(fd_, data.data(), data.size());
   if (put >= 0) return static_cast<size_t>(put);
-  if (errno == EAGAIN || errno == EINTR) return 0;
+  const int error = errno;
+  if (error == EAGAIN || error == EINTR) return 0;
   closed_ = true;
   kept_.clear();
   watch_.Reset();
-  loop_.Defer(on_closed_);
+  on_failed_(error);  // at once: the program's exit may be next in the same batch
   return 0;
 }
 

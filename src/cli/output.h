@@ -16,10 +16,10 @@ namespace msb::cli {
 
 class Output {
  public:
-  // `on_drained` is called when kept bytes have gone out; `on_closed` once if nobody reads any
-  // more.
+  // `on_drained` is called when kept bytes have gone out; `on_failed` once, with the errno, if no
+  // more can be written (EPIPE: nobody reads any more).
   Output(base::EventLoop& loop, int fd, std::function<void()> on_drained,
-         std::function<void()> on_closed);
+         std::function<void(int)> on_failed);
   Output(const Output&) = delete;
 
   void Write(std::string_view data);
@@ -31,7 +31,7 @@ class Output {
 
   base::EventLoop& loop_;
   std::function<void()> on_drained_;
-  std::function<void()> on_closed_;
+  std::function<void(int)> on_failed_;
   int fd_;
   base::UniqueFd own_;  // the same file, opened again: may be non-blocking
   bool is_socket_ = false;

@@ -30,10 +30,15 @@ void Mark(const char* phase) {
 
 Session::Session(std::unique_ptr<base::EventLoop> loop) : loop_(std::move(loop)) {
   const auto drained = [this] { OnDrained(); };
-  // Nobody reads the output any more: what a shell's pipeline does with its programs.
-  const auto closed = [this] { Finish(128 + SIGPIPE); };
-  stdout_ = std::make_unique<Output>(*loop_, STDOUT_FILENO, drained, closed);
-  stderr_ = std::make_unique<Output>(*loop_, STDERR_FILENO, drained, closed);
+  const auto failed = [this](int error) {
+    // Nobody reads any more: what a shell's pipeline does with its programs.
+    if (error == EPIPE) return Finish(128 + SIGPIPE);
+    terminal_.Leave();
+    Complain("cannot write the program's output: " + base::ErrnoText(error));
+    Finish(kOwnFailure);
+  };
+  stdout_ = std::make_unique<Output>(*loop_, STDOUT_FILENO, drained, failed);
+  stderr_ = std::make_unique<Output>(*loop_, STDERR_FILENO, drained, failed);
 }
 
 base::Result<std::unique_ptr<Session>> Session::Create() {

@@ -14,10 +14,9 @@
 namespace msb::sandbox {
 namespace {
 
-// In the child: only the lease, in a session of its own, and no parent that could wait for it.
+// In the child: only the lease, in a session of its own.
 [[noreturn]] void BecomeMonitor(const char* path, int lease, int null_fd) {
   ::setsid();
-  if (const pid_t middle = ::fork(); middle != 0) ::_exit(middle < 0 ? 1 : 0);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -29,7 +28,9 @@ namespace {
   ::_exit(127);
 }
 
-base::Status SpawnMonitor(int lease) {
+// Not forked twice: whoever started it reaps it, where no init would; it outlives its starter all
+// the same.
+base::Result<pid_t> SpawnMonitor(int lease) {
   const std::string path = TRY(base::LibexecDirectory()) + "/msb-monitor";
   if (::access(path.c_str(), X_OK) < 0) {
     return base::FailErrno("this installation of microsandbox is incomplete: {}", path);
@@ -38,13 +39,7 @@ base::Status SpawnMonitor(int lease) {
   const pid_t child = ::fork();
   if (child < 0) return base::FailErrno("cannot start the sandbox's monitor");
   if (child == 0) BecomeMonitor(path.c_str(), lease, null_fd.get());
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (status != 0) {
-    return base::Fail(base::ErrorCode::kSystem, "cannot start the sandbox's monitor");
-  }
-  return {};
+  return child;
 }
 
 }  // namespace
@@ -53,8 +48,8 @@ base::Result<std::unique_ptr<Lease>> Lease::Start(base::EventLoop& loop, const S
                                                   const std::vector<int>& fds,
                                                   Callbacks callbacks) {
   base::Pair sockets = TRY(base::MakeSocketPair(base::SocketType::kSeqPacket));
-  TRY(SpawnMonitor(sockets.second.get()));
   std::unique_ptr<Lease> lease(new Lease);
+  lease->monitor_ = TRY(SpawnMonitor(sockets.second.get()));
   lease->socket_ = std::move(sockets.first);
   lease->callbacks_ = std::move(callbacks);
   lease->watch_ = TRY(loop.Add(lease->socket_.get(), EPOLLIN,
@@ -104,6 +99,9 @@ void Lease::OnReadable() {
 
 void Lease::Finish(const Ended& ended) {
   watch_.Reset();
+  // Its last word is said, or its end of the lease is closed: it exits now.
+  while (::waitpid(monitor_, nullptr, 0) < 0 && errno == EINTR) {
+  }
   if (callbacks_.on_ended) std::exchange(callbacks_.on_ended, nullptr)(ended);
 }
 

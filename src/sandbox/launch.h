@@ -6,6 +6,8 @@
 // thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <memory>
 #include <vector>
@@ -40,6 +42,7 @@ class Lease {
   void OnReadable();
   void Finish(const Ended& ended);
 
+  pid_t monitor_ = -1;
   base::UniqueFd socket_;
   base::Watch watch_;
   Callbacks callbacks_;

@@ -120,3 +120,10 @@ def test_a_reader_that_goes_away_ends_the_sandbox(start):
     process.stdout.read(10)
     process.stdout.close()
     assert process.wait(60) == 128 + signal.SIGPIPE
+
+
+def test_output_that_cannot_be_written_is_ours_and_said(start):
+    with open("/dev/full", "wb") as full:
+        process = start("exe", "busybox", "-e", "echo", "--", "x", stdout=full)
+        assert process.wait(60) == 125
+    assert b"No space left on device" in process.stderr.read()
