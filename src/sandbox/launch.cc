@@ -99,7 +99,9 @@ void Lease::OnReadable() {
 
 void Lease::Finish(const Ended& ended) {
   watch_.Reset();
-  // Its last word is said, or its end of the lease is closed: it exits now.
+  // It has said its last word, or is gone; one that lives on in spite of a refusal or of nonsense
+  // ends with its lease.
+  socket_.Reset();
   while (::waitpid(monitor_, nullptr, 0) < 0 && errno == EINTR) {
   }
   if (callbacks_.on_ended) std::exchange(callbacks_.on_ended, nullptr)(ended);
