@@ -66,9 +66,11 @@ HELPERS = ("msb-monitor", "msb-vmm", "msb-jail-init", "msb-convert", "linux")
 
 def is_ours(pid, name):
     """Of this build, that is, and not somebody else's on the same machine."""
-    if name == "linux":
-        return b"\0initrd=/i\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-    return os.readlink(f"/proc/{pid}/exe").startswith(str(ROOT))
+    if name == "linux":  # its executable is the cached one; its parent is ours, or it is a guest's process
+        pid = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]
+        if pathlib.Path(f"/proc/{pid}/comm").read_text() != "msb-jail-init\n":
+            return False
+    return os.readlink(f"/proc/{pid}/exe").startswith(f"{ROOT}/")
 
 
 def processes():
