@@ -179,12 +179,13 @@ struct Exec {
   WhenUnattached unattached = WhenUnattached::kKill;
   OutputPolicy output = OutputPolicy::kBlock;
   uint32_t extra_streams = 0;  // descriptors 3 …
+  bool hold_input = true;      // false: the input is left to an Attach
   bool start = true;
   static constexpr auto kRequired = std::to_array<std::string_view>({"id", "argv"});
 };
 BOOST_DESCRIBE_STRUCT(Exec, (),
                       (id, argv, env, cwd, create_cwd, user, pty, stdin_mode, unattached, output,
-                       extra_streams, start))
+                       extra_streams, hold_input, start))
 
 struct StreamOffset {
   uint32_t stream = 0;

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -306,6 +307,23 @@ Result<std::vector<std::string>> ListDirectory(int dir_fd) {
   }
   ::closedir(stream);
   return names;
+}
+
+Result<UniqueFd> WatchDirectory(int dir_fd) {
+  UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!watch) return FailErrno("cannot watch a directory");
+  const std::string path = fmt::format("/proc/self/fd/{}", dir_fd);
+  constexpr uint32_t kEvents = IN_MODIFY | IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE;
+  if (::inotify_add_watch(watch.get(), path.c_str(), kEvents) < 0) {
+    return FailErrno("cannot watch a directory");
+  }
+  return watch;
+}
+
+void DrainDirectoryEvents(int watch_fd) {
+  std::array<char, 4096> events;
+  while (::read(watch_fd, events.data(), events.size()) > 0) {
+  }
 }
 
 Status TryLock(int fd, LockMode mode) { return Lock(fd, F_OFD_SETLK, mode); }

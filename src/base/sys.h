@@ -62,6 +62,11 @@ Status MakeDirectories(const std::string& path, mode_t mode);  // mkdir -p
 Status RemoveTreeAt(int dir_fd, const std::string& name);      // rm -rf, never follows a link
 Result<std::vector<std::string>> ListDirectory(int dir_fd);    // names without "." and ".."
 
+// Becomes readable when something in the directory is written, created, renamed or removed
+// (inotify(7)); DrainDirectoryEvents makes it quiet again.
+Result<UniqueFd> WatchDirectory(int dir_fd);
+void DrainDirectoryEvents(int watch_fd);
+
 // --- locks ---------------------------------------------------------------------------------------
 // Open-file-description locks on the whole file (fcntl(2), F_OFD_*).
 enum class LockMode { kShared, kExclusive };

@@ -5,6 +5,7 @@
 
 #include "src/cli/exit_codes.h"
 #include "src/cli/values.h"
+#include "src/sandbox/names.h"
 
 namespace msb::cli {
 namespace {
@@ -27,12 +28,21 @@ base::Status InRange(const std::string& text, uint64_t least, uint64_t most, con
                     text, least >> 20, most >> 20);
 }
 
+constexpr uint32_t kMaxGrace_s = 86400;
+
 // What CLI11 fills in before it is checked and converted.
 struct ExeText {
   std::string positional_image;
   std::string image;
   std::string memory = "1024";
   std::string disk = "8G";
+  std::string lifetime;
+  std::string idle;
+  std::vector<std::string> env;
+};
+
+struct ExecText {
+  std::vector<std::string> program;  // without "--"
   std::vector<std::string> env;
 };
 
@@ -50,6 +60,13 @@ class Parser {
         "Print the version");
     AddLevels();
     AddExe();
+    AddExec();
+    AddAttach();
+    AddPs();
+    AddLogs();
+    AddStop();
+    AddRemove();
+    AddResume();
     AddImage();
     CLI::App* doctor = app_.add_subcommand(
         "doctor", "Say what this host can run, what is missing and how to mend it");
@@ -64,13 +81,16 @@ class Parser {
     const auto command =
         std::find_if(arguments.begin(), arguments.end(),
                      [](const std::string& word) { return !word.starts_with('-'); });
-    const bool exe = command != arguments.end() && (*command == "exe" || *command == "x");
+    const std::string name = command == arguments.end() ? "" : *command;
+    const bool exe = name == "exe" || name == "x";
+    // What runs a program leaves its exit codes to it.
+    const bool runs = exe || name == "exec" || name == "attach";
     if (command != arguments.end() && *command == "image") {
       image_.arguments.assign(command + 1, arguments.end());  // as they are: msb-image parses them
       arguments.erase(command + 1, arguments.end());
     } else if (const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
                dashes != arguments.end()) {
-      exe_.arguments.assign(dashes + 1, arguments.end());
+      after_dashes_.assign(dashes + 1, arguments.end());
       arguments.erase(dashes, arguments.end());
     }
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
@@ -78,16 +98,20 @@ class Parser {
       app_.parse(arguments);
       if (app_.get_subcommands().empty() && !version_) throw CLI::CallForHelp();
       if (auto* options = std::get_if<ExeOptions>(&line_.command)) return FinishExe(*options);
+      if (auto* options = std::get_if<ExecOptions>(&line_.command)) return FinishExec(*options);
+      if (!after_dashes_.empty()) {
+        return Leave{fmt::format("msb: error: {} takes nothing after --\n", name), kUsage};
+      }
       return line_;
     } catch (const CLI::ParseError& error) {
       std::ostringstream out, complaint;
       const int code = app_.exit(error, out, complaint);
       if (code == 0) return Leave{out.str(), 0};
       const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-      const char* hint = exe && extras ? "\nWhat is meant for the program stands after --" : "";
+      const char* hint = runs && extras ? "\nWhat is meant for the program stands after --" : "";
       return Leave{"msb: error: " + std::string(error.what()) + hint + "\nTry: msb " +
-                       (exe ? "exe " : "") + "--help\n",
-                   exe ? kOwnFailure : kUsage};
+                       (app_.get_subcommands().empty() ? "" : name + " ") + "--help\n",
+                   runs ? kOwnFailure : kUsage};
     }
   }
 
@@ -127,10 +151,45 @@ class Parser {
               return InRange(t, image::kMinDiskBytes, image::kMaxDiskBytes, "disk");
             },
             "SIZE"));
-    exe->add_option("--env", exe_text_.env, "NAME=VALUE, over the image's; may be repeated")
+    AddEnv(exe, exe_text_.env, "image");
+    AddWorkdir(exe, exe_.workdir, "the image's, or /");
+    exe->add_option("--user", exe_.user,
+                    "User or user:group, names or numbers (default: the image's, or root)");
+    exe->add_option("--engine", exe_.engine, "auto or uml (kvm: not in this version)")
+        ->transform(CLI::Transformer(std::map<std::string, Engine>{
+            {"auto", Engine::kAuto}, {"uml", Engine::kUml}, {"kvm", Engine::kKvm}}))
+        ->option_text("ENGINE");
+    exe->add_flag("-d,--detach", exe_.detach,
+                  "Start it, print its name, and leave it running (msb ps, logs, exec, stop)");
+    exe->add_option("--name", exe_.name, "Its name (default: made up)")
+        ->check(Checked(
+            [](const std::string& t) -> base::Status {
+              if (sandbox::IsSandboxName(t)) return {};
+              return base::Fail(base::ErrorCode::kInvalid,
+                                "name \"{}\": 1 to 63 letters, digits, - and _, the first a letter "
+                                "or digit",
+                                t);
+            },
+            "NAME"));
+    exe->add_flag("-t,--tty", exe_.tty, "With -d: give it a terminal, for msb attach");
+    AddDuration(exe, "--lifetime", exe_text_.lifetime, "End it after so long (90s, 10m, 2h …)");
+    AddDuration(exe, "--idle", exe_text_.idle,
+                "With -d: end it when nobody has used it for so long");
+    exe->callback([this] { line_.command = exe_; });
+  }
+
+  static void AddEnv(CLI::App* command, std::vector<std::string>& into, const char* whose) {
+    command
+        ->add_option("--env", into,
+                     fmt::format("NAME=VALUE, over the {}'s; may be repeated", whose))
         ->allow_extra_args(false)
         ->check(Checked([](const std::string& t) { return ParseEnv(t); }, "NAME=VALUE"));
-    exe->add_option("--workdir", exe_.workdir, "Directory to start in (default: the image's, or /)")
+  }
+
+  static void AddWorkdir(CLI::App* command, std::string& into, const char* otherwise) {
+    command
+        ->add_option("--workdir", into,
+                     fmt::format("Directory to start in (default: {})", otherwise))
         ->check(Checked(
             [](const std::string& t) -> base::Status {
               if (t.starts_with('/')) return {};
@@ -138,13 +197,79 @@ class Parser {
                                 "workdir \"{}\" is not absolute: it must start with /", t);
             },
             "PATH"));
-    exe->add_option("--user", exe_.user,
-                    "User or user:group, names or numbers (default: the image's, or root)");
-    exe->add_option("--engine", exe_.engine, "auto or uml (kvm: not in this version)")
-        ->transform(CLI::Transformer(std::map<std::string, Engine>{
-            {"auto", Engine::kAuto}, {"uml", Engine::kUml}, {"kvm", Engine::kKvm}}))
-        ->option_text("ENGINE");
-    exe->callback([this] { line_.command = exe_; });
+  }
+
+  static void AddDuration(CLI::App* command, const char* flag, std::string& into,
+                          const char* description) {
+    command->add_option(flag, into, description)
+        ->check(Checked([](const std::string& t) { return ParseDuration(t); }, "DURATION"));
+  }
+
+  void AddExec() {
+    CLI::App* exec = app_.add_subcommand("exec", "Run a further program in a sandbox that runs");
+    exec->add_option("NAME", exec_.sandbox, "The sandbox")->required();
+    exec->add_option("PROGRAM", exec_text_.program, "The program; with options, after --");
+    exec->add_flag("-i,--interactive", exec_.input, "Give it this command's standard input");
+    exec->add_flag("-t,--tty", exec_.tty, "Give it a terminal");
+    AddEnv(exec, exec_text_.env, "sandbox");
+    AddWorkdir(exec, exec_.workdir, "the sandbox's");
+    exec->add_option("--user", exec_.user, "User or user:group (default: the sandbox's)");
+    exec->callback([this] { line_.command = exec_; });
+  }
+
+  void AddAttach() {
+    CLI::App* attach = app_.add_subcommand(
+        "attach",
+        "Join the program of a detached sandbox: its output from now on, and its input.\n"
+        "On a terminal Ctrl-P Ctrl-Q leaves it running.");
+    attach->add_option("NAME", attach_.sandbox, "The sandbox")->required();
+    attach->add_flag_callback("--no-stdin", [this] { attach_.input = false; }, "Output only");
+    attach->callback([this] { line_.command = attach_; });
+  }
+
+  void AddPs() {
+    CLI::App* ps = app_.add_subcommand("ps", "List the sandboxes that run");
+    ps->add_flag("-a,--all", ps_.all, "… and those that have ended and were not removed");
+    ps->add_flag("--json", ps_.json, "Machine-readable");
+    ps->callback([this] { line_.command = ps_; });
+  }
+
+  void AddLogs() {
+    CLI::App* logs = app_.add_subcommand("logs", "Print what a detached sandbox's program wrote");
+    logs->add_option("NAME", logs_.sandbox, "The sandbox")->required();
+    logs->add_flag("-f,--follow", logs_.follow, "Go on until it ends");
+    logs->add_option("-t,--tail", logs_.tail, "Only the last so many lines");
+    logs->add_flag("--json", logs_.json, "JSON lines: time, stream, text");
+    logs->callback([this] { line_.command = logs_; });
+  }
+
+  void AddStop() {
+    CLI::App* stop = app_.add_subcommand(
+        "stop", "End sandboxes: the image's stop signal, and a kill after the grace");
+    stop->add_option("NAME", stop_.sandboxes, "The sandboxes")->required();
+    stop->add_option("-t,--time", stop_.grace_s, "Seconds of grace (default 10)")
+        ->check(CLI::Range(0u, kMaxGrace_s));
+    stop->callback([this] { line_.command = stop_; });
+  }
+
+  void AddRemove() {
+    CLI::App* remove =
+        app_.add_subcommand("rm", "Remove what is left of detached sandboxes that have ended");
+    remove->add_option("NAME", remove_.sandboxes, "The sandboxes");
+    remove->add_flag("-a,--all", remove_.all, "All that have ended");
+    remove->callback([this] {
+      if (remove_.all == !remove_.sandboxes.empty()) {
+        throw CLI::ValidationError("rm", "name the sandboxes to remove, or give --all");
+      }
+      line_.command = remove_;
+    });
+  }
+
+  void AddResume() {
+    CLI::App* resume = app_.add_subcommand(
+        "resume", "Try again now what a full host disk stopped (it is tried every second anyway)");
+    resume->add_option("NAME", resume_.sandboxes, "The sandboxes")->required();
+    resume->callback([this] { line_.command = resume_; });
   }
 
   void AddImage() {
@@ -162,10 +287,30 @@ class Parser {
     if (app_.get_subcommand("exe")->count("--exec") > 0 && exe.exec.empty()) {
       return Leave{"msb: error: --exec names no program\n", kOwnFailure};
     }
+    if (!exe.detach && (exe.tty || !exe_text_.idle.empty())) {
+      return Leave{fmt::format("msb: error: {} is for a sandbox that is left alone: add -d\n",
+                               exe.tty ? "--tty" : "--idle"),
+                   kOwnFailure};
+    }
+    exe.arguments = after_dashes_;
+    if (!exe_text_.lifetime.empty()) exe.lifetime_ms = *ParseDuration(exe_text_.lifetime);
+    if (!exe_text_.idle.empty()) exe.idle_ms = *ParseDuration(exe_text_.idle);
     exe.image = exe_text_.image + exe_text_.positional_image;
     exe.memory_bytes = *ParseSize(exe_text_.memory);
     exe.disk_bytes = *ParseSize(exe_text_.disk);
     for (const std::string& entry : exe_text_.env) exe.env.emplace_back(entry);
+    return line_;
+  }
+
+  std::variant<CommandLine, Leave> FinishExec(ExecOptions& exec) {
+    exec.arguments = exec_text_.program;
+    exec.arguments.insert(exec.arguments.end(), after_dashes_.begin(), after_dashes_.end());
+    if (exec.arguments.empty()) {
+      return Leave{
+          "msb: error: which program? Usage: msb exec NAME [OPTIONS] -- PROGRAM [ARGUMENTS]\n",
+          kOwnFailure};
+    }
+    for (const std::string& entry : exec_text_.env) exec.env.emplace_back(entry);
     return line_;
   }
 
@@ -174,6 +319,15 @@ class Parser {
   bool version_ = false;
   ExeText exe_text_;
   ExeOptions exe_;
+  ExecText exec_text_;
+  ExecOptions exec_;
+  AttachOptions attach_;
+  PsOptions ps_;
+  LogsOptions logs_;
+  StopOptions stop_;
+  RemoveOptions remove_;
+  ResumeOptions resume_;
+  std::vector<std::string> after_dashes_;
   ImageOptions image_;
   DoctorOptions doctor_;
 };

@@ -26,7 +26,53 @@ struct ExeOptions {
   std::string workdir;  // empty: the image's
   std::string user;     // empty: the image's
   Engine engine = Engine::kAuto;
+  std::string name;  // empty: none was asked for
+  bool detach = false;
+  bool tty = false;  // detached: a pty for whoever attaches
+  std::optional<uint64_t> lifetime_ms;
+  std::optional<uint64_t> idle_ms;
   std::vector<std::string> arguments;  // after "--"
+};
+
+struct ExecOptions {
+  std::string sandbox;
+  bool input = false;
+  bool tty = false;
+  std::vector<base::Bytes> env;
+  std::string workdir;                 // empty: the sandbox's
+  std::string user;                    // empty: the sandbox's
+  std::vector<std::string> arguments;  // the program and its arguments
+};
+
+struct AttachOptions {
+  std::string sandbox;
+  bool input = true;
+};
+
+struct PsOptions {
+  bool all = false;
+  bool json = false;
+};
+
+struct LogsOptions {
+  std::string sandbox;
+  bool follow = false;
+  bool json = false;
+  std::optional<uint64_t> tail;  // lines
+};
+
+struct StopOptions {
+  std::vector<std::string> sandboxes;
+  uint32_t grace_s = 10;
+};
+
+struct RemoveOptions {
+  std::vector<std::string> sandboxes;
+  bool all = false;
+};
+
+struct ResumeOptions {
+  std::vector<std::string> sandboxes;
 };
 
 struct ImageOptions {
@@ -41,7 +87,9 @@ struct VersionOptions {};
 
 struct CommandLine {
   base::LogLevel log_level = base::LogLevel::kWarning;
-  std::variant<VersionOptions, ExeOptions, ImageOptions, DoctorOptions> command;
+  std::variant<VersionOptions, ExeOptions, ExecOptions, AttachOptions, PsOptions, LogsOptions,
+               StopOptions, RemoveOptions, ResumeOptions, ImageOptions, DoctorOptions>
+      command;
 };
 
 // What to print and with which code to leave, instead of running anything.

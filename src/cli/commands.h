@@ -8,6 +8,13 @@
 namespace msb::cli {
 
 int RunExe(const ExeOptions& options);
+int RunExec(const ExecOptions& options);
+int RunAttach(const AttachOptions& options);
+int RunPs(const PsOptions& options);
+int RunLogs(const LogsOptions& options);
+int RunStop(const StopOptions& options);
+int RunRemove(const RemoveOptions& options);
+int RunResume(const ResumeOptions& options);
 int RunImage(const ImageOptions& options);
 int RunDoctor(const DoctorOptions& options);
 int RunVersion();

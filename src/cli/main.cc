@@ -19,6 +19,18 @@ int RunVersion() {
 
 namespace {
 
+int Run(const VersionOptions&) { return RunVersion(); }
+int Run(const ExeOptions& options) { return RunExe(options); }
+int Run(const ExecOptions& options) { return RunExec(options); }
+int Run(const AttachOptions& options) { return RunAttach(options); }
+int Run(const PsOptions& options) { return RunPs(options); }
+int Run(const LogsOptions& options) { return RunLogs(options); }
+int Run(const StopOptions& options) { return RunStop(options); }
+int Run(const RemoveOptions& options) { return RunRemove(options); }
+int Run(const ResumeOptions& options) { return RunResume(options); }
+int Run(const ImageOptions& options) { return RunImage(options); }
+int Run(const DoctorOptions& options) { return RunDoctor(options); }
+
 int Main(int argc, char** argv) {
   const auto parsed = ParseCommandLine(argc, argv);
   if (const auto* leave = std::get_if<Leave>(&parsed)) {
@@ -27,10 +39,7 @@ int Main(int argc, char** argv) {
   }
   const CommandLine& line = std::get<CommandLine>(parsed);
   base::ConfigureLog({.level = line.log_level, .program = "msb"});
-  if (const auto* exe = std::get_if<ExeOptions>(&line.command)) return RunExe(*exe);
-  if (const auto* image = std::get_if<ImageOptions>(&line.command)) return RunImage(*image);
-  if (const auto* doctor = std::get_if<DoctorOptions>(&line.command)) return RunDoctor(*doctor);
-  return RunVersion();
+  return std::visit([](const auto& options) { return Run(options); }, line.command);
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 #include "src/base/log.h"
 #include "src/base/sys.h"
 #include "src/cli/exit_codes.h"
-#include "src/sandbox/run_directory.h"
 
 namespace msb::cli {
 namespace {
@@ -21,82 +20,86 @@ namespace {
 constexpr std::chrono::seconds kPatience{10};
 constexpr size_t kInputPiece = 64 * 1024;
 
-// Where the time goes, with --debug.
+}  // namespace
+
 void Mark(const char* phase) {
   LOG(kDebug, "{:.1f} ms {}", static_cast<double>(base::MonotonicNanos()) / 1e6, phase);
 }
 
-}  // namespace
+void PrintEnd(const sandbox::Ended& ended) {
+  std::string text;
+  std::string_view log = ended.guest_log.data;
+  if (!log.empty()) text += "msb: error: the guest kernel's last lines:\n";
+  while (!log.empty()) {
+    const size_t end = std::min(log.find('\n'), log.size());
+    text += "guest: " + base::EscapeForTerminal(log.substr(0, end)) + "\n";
+    log.remove_prefix(std::min(end + 1, log.size()));
+  }
+  text += "msb: error: " + ended.message + "\n";
+  (void)base::WriteFull(STDERR_FILENO, text);
+}
 
-Session::Session(std::unique_ptr<base::EventLoop> loop) : loop_(std::move(loop)) {
+Session::Session(Style style, std::unique_ptr<base::EventLoop> loop)
+    : style_(style),
+      raw_(style.input && style.terminal && ::isatty(STDIN_FILENO) == 1),
+      loop_(std::move(loop)) {
   const auto drained = [this] { OnDrained(); };
   const auto failed = [this](int error) {
     // Nobody reads any more: what a shell's pipeline does with its programs.
     if (error == EPIPE) return Finish(128 + SIGPIPE);
-    terminal_.Leave();
-    Complain("cannot write the program's output: " + base::ErrnoText(error));
-    Finish(kOwnFailure);
+    Fail("cannot write the program's output: " + base::ErrnoText(error));
   };
   stdout_ = std::make_unique<Output>(*loop_, STDOUT_FILENO, drained, failed);
   stderr_ = std::make_unique<Output>(*loop_, STDERR_FILENO, drained, failed);
 }
 
-base::Result<std::unique_ptr<Session>> Session::Create() {
-  std::unique_ptr<Session> session(new Session(TRY(base::EventLoop::Create())));
+base::Result<std::unique_ptr<Session>> Session::Create(Style style) {
+  std::unique_ptr<Session> session(new Session(style, TRY(base::EventLoop::Create())));
   session->patience_ = TRY(session->loop_->AddTimer([raw = session.get()] {
-    raw->Complain("the sandbox's monitor does not end");
-    raw->sandbox_gone_ = true;
+    raw->terminal_.Leave();
+    raw->Complain(raw->code_ ? "the sandbox's monitor does not end"
+                             : "the connection to the sandbox broke");
     raw->loop_->Stop();
   }));
+  TRY(session->WatchSignals());
   return session;
 }
 
-base::Result<int> Session::Run(sandbox::SandboxSpec spec, std::vector<base::UniqueFd> files,
-                               agent::Exec exec) {
-  interactive_ = IsInteractive();
-  if (interactive_) exec.pty = CurrentWindowSize();
-  exec.stdin_mode = agent::StdinMode::kStream;
-  TRY(WatchSignals());
-
-  base::Pair stream = TRY(base::MakeSocketPair(base::SocketType::kStream));
-  spec.streams = {static_cast<uint32_t>(files.size())};
-  files.push_back(std::move(stream.second));
-  std::vector<int> fds;
-  for (const base::UniqueFd& file : files) fds.push_back(file.get());
-  Mark("starting the monitor");
-  lease_ = TRY(sandbox::Lease::Start(
-      *loop_, spec, fds,
-      {.on_running =
-           [](const sandbox::Running& running) {
-             LOG(kDebug, "root set up in {} us, {} us after the guest kernel's start",
-                 running.configure_us, running.guest_uptime_us);
-             Mark("guest ready");
-           },
-       .on_notice = [](const std::string& line) { LOG(kWarning, "{}", line); },
-       .on_ended = [this](const sandbox::Ended& ended) { OnEnded(ended); }}));
-  files.clear();
-  attachment_ = TRY(agent::Attachment::Execute(
-      *loop_, std::move(stream.first), exec,
-      {.on_started =
-           [this](const agent::Started&) {
-             Mark("program started");
-             started_ = true;
-             if (interactive_) terminal_.Enter();
-           },
-       .on_stdout = [this](std::string_view data) { OnOutput(*stdout_, data); },
-       .on_stderr = [this](std::string_view data) { OnOutput(*stderr_, data); },
-       .on_extra = {},
-       .on_end = {},
-       .on_dropped = {},
-       .on_writable = [this](unsigned) { PumpInput(); },
-       .on_exit = [this](const agent::Exited& exited) { OnExit(exited); },
-       .on_failed = [this](const agent::Failure& failure) { OnFailed(failure); }}));
-  TRY(WatchInput());
-  sandbox::SweepRunDirectories();  // while the guest boots
+base::Result<int> Session::Run(base::UniqueFd stream,
+                               std::variant<agent::Exec, agent::Attach> request) {
+  if (auto* exec = std::get_if<agent::Exec>(&request)) {
+    if (style_.terminal) exec->pty = CurrentWindowSize();
+    exec->stdin_mode = style_.input ? agent::StdinMode::kStream : agent::StdinMode::kNone;
+    attachment_ = TRY(agent::Attachment::Execute(*loop_, std::move(stream), *exec, Callbacks()));
+  } else {
+    attachment_ = TRY(agent::Attachment::Reattach(*loop_, std::move(stream),
+                                                  std::get<agent::Attach>(request), Callbacks()));
+  }
+  if (style_.input) TRY(WatchInput());
   TRY(loop_->Run());
   terminal_.Leave();
   Mark("gone");
   return code_.value_or(kOwnFailure);
+}
+
+agent::Attachment::Callbacks Session::Callbacks() {
+  return {.on_started = [this](const agent::Started&) { OnStarted(); },
+          .on_stdout = [this](std::string_view data) { OnOutput(*stdout_, data); },
+          .on_stderr = [this](std::string_view data) { OnOutput(*stderr_, data); },
+          .on_extra = {},
+          .on_end = {},
+          .on_dropped = {},
+          .on_writable = [this](unsigned) { PumpInput(); },
+          .on_exit = [this](const agent::Exited& exited) { OnExit(exited); },
+          .on_failed = [this](const agent::Failure& failure) { OnFailed(failure); }};
+}
+
+void Session::OnStarted() {
+  Mark("program started");
+  started_ = true;
+  if (raw_) terminal_.Enter();
+  // One that is joined has the size of another's terminal.
+  if (style_.detachable && style_.terminal) attachment_->Resize(CurrentWindowSize());
 }
 
 // --- signals -------------------------------------------------------------------------------------
@@ -111,19 +114,19 @@ base::Status Session::WatchSignals() {
 void Session::OnSignal(int signal) {
   if (signal == SIGPIPE || code_ || !attachment_) return;
   if (signal == SIGCONT) {
-    if (interactive_) terminal_.Enter();  // whoever stopped us may have changed the terminal
+    if (raw_) terminal_.Enter();  // whoever stopped us may have changed the terminal
     return;
   }
   if (signal == SIGWINCH) {
-    if (interactive_) attachment_->Resize(CurrentWindowSize());
+    if (style_.terminal) attachment_->Resize(CurrentWindowSize());
     return;
   }
   // The terminal is gone: so is whoever would read.
-  if (signal == SIGHUP && interactive_) return Finish(128 + SIGHUP);
+  if (signal == SIGHUP && raw_) return Finish(128 + SIGHUP);
   if (!started_) return Finish(128 + signal);  // there is no program yet that could take it
   if (signal == SIGTERM && std::exchange(terminated_once_, true)) return Finish(128 + SIGKILL);
   if ((signal == SIGINT || signal == SIGQUIT) && IsInsistent()) return Finish(128 + SIGKILL);
-  attachment_->Signal(signal, /*group=*/interactive_);
+  attachment_->Signal(signal, /*group=*/style_.terminal);
 }
 
 bool Session::IsInsistent() {
@@ -153,7 +156,8 @@ base::Status Session::WatchInput() {
 
 void Session::OnInput() {
   std::array<char, kInputPiece> buffer;
-  const size_t room = std::min(attachment_->Writable(agent::kStdin), buffer.size());
+  size_t room = std::min(attachment_->Writable(agent::kStdin), buffer.size());
+  if (style_.detachable && room > 0) --room;  // for a key that was held back
   if (room == 0) {
     if (input_watch_.active()) input_watch_.SetEvents(0);  // on_writable goes on
     return;
@@ -164,11 +168,18 @@ void Session::OnInput() {
     input_ended_ = true;
     input_watch_.Reset();
     // With a pty an end of file is the terminal's hang-up.
-    if (interactive_) return Finish(128 + SIGHUP);
+    if (raw_) return Finish(128 + SIGHUP);
     attachment_->CloseStdin();
     return;
   }
-  attachment_->WriteStdin(std::string_view(buffer.data(), static_cast<size_t>(got)));
+  const std::string_view typed(buffer.data(), static_cast<size_t>(got));
+  if (!raw_ || !style_.detachable) {
+    attachment_->WriteStdin(typed);
+    return;
+  }
+  bool left = false;
+  attachment_->WriteStdin(detach_keys_.Filter(typed, left));
+  if (left) Finish(0);
 }
 
 void Session::PumpInput() {
@@ -201,43 +212,57 @@ void Session::OnExit(const agent::Exited& exited) {
 }
 
 void Session::OnFailed(const agent::Failure& failure) {
-  // The guest is gone: the monitor knows why, and says so next.
-  if (failure.code == agent::FailureCode::kDisconnected && !sandbox_gone_) {
-    patience_.Arm(kPatience);
-    return;
+  if (failure.code != agent::FailureCode::kDisconnected) {
+    terminal_.Leave();
+    Complain(base::EscapeForTerminal(failure.message.data));
+    return Finish(agent::ExitCodeOf(failure.code));
   }
-  terminal_.Leave();
-  Complain(base::EscapeForTerminal(failure.message.data));
-  Finish(agent::ExitCodeOf(failure.code));
+  // The guest is gone: the monitor knows why, and says so next.
+  stream_gone_ = true;
+  if (ended_) return Conclude(*ended_);
+  patience_.Arm(kPatience);
 }
 
-void Session::OnEnded(const sandbox::Ended& ended) {
-  sandbox_gone_ = true;
-  if (!code_) {
-    terminal_.Leave();
-    if (!ended.guest_log.empty()) {
-      Complain("the guest kernel's last lines:");
-      std::string_view log = ended.guest_log.data;
-      while (!log.empty()) {
-        const size_t end = std::min(log.find('\n'), log.size());
-        const std::string line = "guest: " + base::EscapeForTerminal(log.substr(0, end)) + "\n";
-        (void)base::WriteFull(STDERR_FILENO, line);
-        log.remove_prefix(std::min(end + 1, log.size()));
-      }
-    }
-    Complain(ended.message);
-    code_ = kOwnFailure;
-  }
+void Session::SandboxStopping(sandbox::EndReason reason) {
+  if (reason != sandbox::EndReason::kRequested) limit_ = reason;
+}
+
+void Session::SandboxEnded(const sandbox::Ended& ended) {
+  ended_ = ended;
+  if (code_) return loop_->Stop();
+  // The program's last words, and how it ended, may still be on their way.
+  if (stream_gone_ || !attachment_) Conclude(ended);
+}
+
+void Session::Conclude(const sandbox::Ended& ended) {
+  if (code_) return;
+  terminal_.Leave();
+  PrintEnd(ended);
+  code_ = ended.exit_code;
   loop_->Stop();
+}
+
+void Session::Fail(const std::string& message) {
+  if (code_) return;
+  terminal_.Leave();
+  Complain(message);
+  Finish(kOwnFailure);
 }
 
 void Session::Finish(int code) {
   if (code_) return;
+  constexpr int kLimitReached = 124;
   code_ = code;
+  if (limit_) {
+    code_ = kLimitReached;
+    terminal_.Leave();
+    Complain(*limit_ == sandbox::EndReason::kLifetime ? "the sandbox's lifetime is over"
+                                                      : "the sandbox was idle for too long");
+  }
   Mark("program ended");
   input_watch_.Reset();
-  if (sandbox_gone_) return loop_->Stop();
-  lease_->Stop(/*grace_ms=*/0);
+  if (ended_ || !release_) return loop_->Stop();
+  release_();
   patience_.Arm(kPatience);
 }
 

@@ -1,41 +1,57 @@
-// Session: one program in a sandbox of its own, attached to this process's terminal or pipes, until
-// it ends. spec/cli.md, "Terminal" and exit codes.
+// Session: one program in a sandbox, attached to this process's terminal or pipes, until it ends.
+// spec/cli.md, "Terminal" and exit codes.
 //
-// With a terminal: raw mode, a pty, the window size followed. With pipes: INT TERM QUIT HUP USR1
-// USR2 are forwarded; a second TERM, or a third INT or QUIT within two seconds, kills. When this
-// process ends, however, the sandbox ends (its lease closes). Single thread; Run once.
+// With a terminal: raw mode, a pty, the window size followed. Without: INT TERM QUIT HUP USR1 USR2
+// are forwarded; a second TERM, or a third INT or QUIT within two seconds, kills. Whoever made it
+// holds the sandbox, and tells it how that fares. Single thread; Run once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "src/agent/client/attachment.h"
 #include "src/agent/protocol.h"
 #include "src/base/event_loop.h"
 #include "src/base/result.h"
+#include "src/cli/detach_keys.h"
 #include "src/cli/output.h"
 #include "src/cli/terminal.h"
-#include "src/sandbox/launch.h"
 #include "src/sandbox/protocol.h"
 
 namespace msb::cli {
 
 class Session {
  public:
-  static base::Result<std::unique_ptr<Session>> Create();
+  struct Style {
+    bool input = false;       // our standard input is the program's
+    bool terminal = false;    // the program has a pty
+    bool detachable = false;  // Ctrl-P Ctrl-Q on the terminal leaves the program alone
+  };
 
-  // `files`: the descriptors that SandboxSpec names by index; closed here once they are handed on,
-  // so that the disk is gone with the sandbox. Adds the agent's stream to `spec`, a pty to `exec`
-  // if this is a terminal. Returns the exit code; what went wrong has been printed.
-  base::Result<int> Run(sandbox::SandboxSpec spec, std::vector<base::UniqueFd> files,
-                        agent::Exec exec);
+  static base::Result<std::unique_ptr<Session>> Create(Style style);
+
+  base::EventLoop& loop() { return *loop_; }
+  // Called once the exit code is known, for a sandbox that has to go with the program: Run returns
+  // when SandboxEnded was called, too.
+  void OnFinish(std::function<void()> release) { release_ = std::move(release); }
+
+  // `stream`: to the agent. Returns the exit code; what went wrong has been printed.
+  base::Result<int> Run(base::UniqueFd stream, std::variant<agent::Exec, agent::Attach> request);
+
+  void SandboxStopping(sandbox::EndReason reason);
+  void SandboxEnded(const sandbox::Ended& ended);
+  void Fail(const std::string& message);  // nothing will come of it: 125
 
  private:
-  explicit Session(std::unique_ptr<base::EventLoop> loop);
+  Session(Style style, std::unique_ptr<base::EventLoop> loop);
+  agent::Attachment::Callbacks Callbacks();
   base::Status WatchSignals();
   base::Status WatchInput();
+  void OnStarted();
   void OnSignal(int signal);
   bool IsInsistent();  // of an interrupt: the third within two seconds
   void OnInput();
@@ -44,29 +60,38 @@ class Session {
   void OnDrained();
   void OnExit(const agent::Exited& exited);
   void OnFailed(const agent::Failure& failure);
-  void OnEnded(const sandbox::Ended& ended);
-  // The first code stands; the sandbox is told to go, and Run returns when it is gone.
+  void Conclude(const sandbox::Ended& ended);
+  // The first code stands; the sandbox is released, and Run returns when it is gone.
   void Finish(int code);
   void Complain(const std::string& line);
 
+  const Style style_;
+  const bool raw_;  // our terminal is the program's
   std::unique_ptr<base::EventLoop> loop_;
+  std::function<void()> release_;
   RawTerminal terminal_;
+  DetachKeys detach_keys_;
   base::SignalWatch signals_;
   std::unique_ptr<Output> stdout_;
   std::unique_ptr<Output> stderr_;
   base::Watch input_watch_;
   bool input_always_ready_ = false;  // a file: epoll does not know it
   bool input_ended_ = false;
-  bool interactive_ = false;
   bool started_ = false;
   bool terminated_once_ = false;
   std::vector<int64_t> interrupts_;
-  std::unique_ptr<sandbox::Lease> lease_;
   std::unique_ptr<agent::Attachment> attachment_;
-  std::optional<agent::Exited> exited_;
+  bool stream_gone_ = false;
+  std::optional<sandbox::EndReason> limit_;  // that ends the sandbox
+  std::optional<sandbox::Ended> ended_;
   std::optional<int> code_;
-  bool sandbox_gone_ = false;
   base::Timer patience_;
 };
+
+// What is to be said of a sandbox that ended, with the guest kernel's last lines.
+void PrintEnd(const sandbox::Ended& ended);
+
+// Where the time goes, with --debug.
+void Mark(const char* phase);
 
 }  // namespace msb::cli

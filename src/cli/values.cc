@@ -1,7 +1,11 @@
 #include "src/cli/values.h"
 
+#include <signal.h>
+#include <string.h>
+
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace msb::cli {
 namespace {
@@ -32,6 +36,50 @@ base::Result<uint64_t> ParseSize(std::string_view text) {
     return Fail(ErrorCode::kInvalid, "size \"{}\" is out of range", text);
   }
   return number * scale;
+}
+
+base::Result<uint64_t> ParseDuration(std::string_view text) {
+  constexpr uint64_t kSecond = 1000, kMinute = 60 * kSecond, kHour = 60 * kMinute;
+  constexpr uint64_t kDay = 24 * kHour;
+  static constexpr std::pair<std::string_view, uint64_t> kUnits[] = {
+      {"s", kSecond}, {"m", kMinute},  {"", kHour},       {"h", kHour},
+      {"d", kDay},    {"w", 7 * kDay}, {"mo", 30 * kDay}, {"y", 365 * kDay}};
+  constexpr uint64_t kMost = 100 * 365 * kDay;
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  const auto* found = std::ranges::find(kUnits, unit, [](const auto& u) { return u.first; });
+  if (error != std::errc() || found == std::end(kUnits)) {
+    return Fail(ErrorCode::kInvalid,
+                "\"{}\" is no duration: a number with s, m, h, d, w, mo or y (90s, 10m)", text);
+  }
+  if (number == 0 || number > kMost / found->second) {
+    return Fail(ErrorCode::kInvalid, "duration \"{}\" is out of range: 1s to 100y", text);
+  }
+  return number * found->second;
+}
+
+base::Result<int> ParseSignal(std::string_view text) {
+  std::string_view name = text;
+  if (name.starts_with("SIG")) name.remove_prefix(3);
+  int base = 0;
+  if (name.starts_with("RTMIN")) {
+    base = SIGRTMIN;
+    name.remove_prefix(5);
+    if (name.starts_with('+')) name.remove_prefix(1);
+    if (name.empty()) name = "0";
+  }
+  int number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error == std::errc() && end == name.data() + name.size() && number >= 0 &&
+      base + number >= 1 && base + number <= SIGRTMAX) {
+    return base + number;
+  }
+  for (int signal = 1; signal < SIGRTMIN; ++signal) {
+    const char* known = ::sigabbrev_np(signal);
+    if (known != nullptr && name == known) return signal;
+  }
+  return Fail(ErrorCode::kInvalid, "\"{}\" is no signal: a name (SIGTERM) or a number", text);
 }
 
 base::Result<base::Bytes> ParseEnv(std::string_view text) {

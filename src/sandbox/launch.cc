@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/base/json.h"
 #include "src/base/paths.h"
 #include "src/base/sys.h"
 
@@ -50,61 +49,44 @@ base::Result<std::unique_ptr<Lease>> Lease::Start(base::EventLoop& loop, const S
   base::Pair sockets = TRY(base::MakeSocketPair(base::SocketType::kSeqPacket));
   std::unique_ptr<Lease> lease(new Lease);
   lease->monitor_ = TRY(SpawnMonitor(sockets.second.get()));
-  lease->socket_ = std::move(sockets.first);
   lease->callbacks_ = std::move(callbacks);
-  lease->watch_ = TRY(loop.Add(lease->socket_.get(), EPOLLIN,
-                               [raw = lease.get()](uint32_t) { raw->OnReadable(); }));
+  lease->socket_ =
+      TRY(MonitorSocket::Create(loop, std::move(sockets.first),
+                                [raw = lease.get()](const FromMonitor& m) { raw->OnMessage(m); }));
   ToMonitor message;
   message.start = spec;
-  const std::string text = base::json::Write(message);
-  if (text.size() > kMaxMonitorMessage) {
-    return base::Fail(base::ErrorCode::kLimit, "the sandbox's description is too long");
-  }
-  TRY(base::SendWithFds(lease->socket_.get(), std::as_bytes(std::span(text)), fds)
-          .WithContext("cannot reach the sandbox's monitor"));
+  TRY(lease->socket_->Send(message, fds));
   return lease;
 }
 
 void Lease::Stop(uint32_t grace_ms) {
   ToMonitor message;
   message.stop = {grace_ms};
-  // If it cannot be sent the monitor is gone, which OnReadable sees.
-  const std::string text = base::json::Write(message);
-  (void)base::SendWithFds(socket_.get(), std::as_bytes(std::span(text)), {});
+  // If it cannot be sent the monitor is gone, which is heard of as its end.
+  if (socket_) (void)socket_->Send(message, {});
 }
 
-void Lease::OnReadable() {
-  std::vector<std::byte> buffer(kMaxMonitorMessage);
-  const auto received = base::ReceiveWithFds(socket_.get(), buffer, /*nonblocking=*/true);
-  if (!received && received.error().sys_errno() == EAGAIN) return;
-  if (!received || received->size == 0) {
-    return Finish({EndReason::kVmmEnded, "the sandbox's monitor was killed", {}});
-  }
-  const std::string_view text(reinterpret_cast<const char*>(buffer.data()), received->size);
-  const auto message = base::json::Parse<FromMonitor>(text);
-  if (!message) {
+void Lease::OnMessage(const FromMonitor& message) {
+  if (message.failure) {
     return Finish({EndReason::kStartFailed,
-                   "the sandbox's monitor sent nonsense: " + message.error().message(),
+                   "the sandbox's monitor refused: " + message.failure->message.data,
                    {}});
   }
-  if (message->failure) {
-    return Finish({EndReason::kStartFailed,
-                   "the sandbox's monitor refused: " + message->failure->message.data,
-                   {}});
-  }
-  if (message->notice && callbacks_.on_notice) callbacks_.on_notice(*message->notice);
-  if (message->ended) return Finish(*message->ended);
-  if (message->running && callbacks_.on_running) callbacks_.on_running(*message->running);
+  if (message.notice && callbacks_.on_notice) callbacks_.on_notice(*message.notice);
+  if (message.stopping && callbacks_.on_stopping) callbacks_.on_stopping(*message.stopping);
+  if (message.running && callbacks_.on_running) callbacks_.on_running(*message.running);
+  if (message.ended) return Finish(*message.ended);
+  if (message.program_started) callbacks_.on_program_started(*message.program_started);
 }
 
 void Lease::Finish(const Ended& ended) {
-  watch_.Reset();
+  const Ended last_word = ended;  // it lives in the message, which may go with the socket
   // It has said its last word, or is gone; one that lives on in spite of a refusal or of nonsense
   // ends with its lease.
-  socket_.Reset();
+  socket_.reset();
   while (::waitpid(monitor_, nullptr, 0) < 0 && errno == EINTR) {
   }
-  if (callbacks_.on_ended) std::exchange(callbacks_.on_ended, nullptr)(ended);
+  if (callbacks_.on_ended) std::exchange(callbacks_.on_ended, nullptr)(last_word);
 }
 
 }  // namespace msb::sandbox

@@ -1,9 +1,8 @@
 // Launch: starts a sandbox's monitor and holds its lease. The starter's side of
 // src/sandbox/protocol.h.
 //
-// A Lease is owned by whoever started the sandbox; while it is open the sandbox may live (for ever,
-// if detached), when it is closed or its owner dies, a sandbox that is not detached ends. Single
-// thread.
+// A Lease is owned by whoever started the sandbox. When it is closed, or its owner dies, the
+// sandbox ends; a detached one whose program was started goes on. Single thread.
 #pragma once
 
 #include <sys/types.h>
@@ -15,6 +14,7 @@
 #include "src/base/event_loop.h"
 #include "src/base/result.h"
 #include "src/base/unique_fd.h"
+#include "src/sandbox/monitor_socket.h"
 #include "src/sandbox/protocol.h"
 
 namespace msb::sandbox {
@@ -22,8 +22,10 @@ namespace msb::sandbox {
 class Lease {
  public:
   struct Callbacks {
-    std::function<void(const Running&)> on_running;
-    std::function<void(const std::string&)> on_notice;
+    std::function<void(const Running&)> on_running;                 // may be empty
+    std::function<void(const ProgramStarted&)> on_program_started;  // detached only
+    std::function<void(const std::string&)> on_notice;              // may be empty
+    std::function<void(EndReason)> on_stopping;                     // may be empty
     // Last call. A monitor that died without a word gives kVmmEnded with a message that says so.
     std::function<void(const Ended&)> on_ended;
   };
@@ -39,12 +41,11 @@ class Lease {
 
  private:
   Lease() = default;
-  void OnReadable();
+  void OnMessage(const FromMonitor& message);
   void Finish(const Ended& ended);
 
   pid_t monitor_ = -1;
-  base::UniqueFd socket_;
-  base::Watch watch_;
+  std::unique_ptr<MonitorSocket> socket_;
   Callbacks callbacks_;
 };
 

@@ -1,18 +1,14 @@
 #include "src/sandbox/monitor.h"
 
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <vector>
 
 #include "src/base/json.h"
 #include "src/base/log.h"
-#include "src/base/paths.h"
-#include "src/sandbox/placement.h"
 
 namespace msb::sandbox {
 namespace {
@@ -20,17 +16,21 @@ namespace {
 using base::ErrorCode;
 using base::UniqueFd;
 
-constexpr const char* kEngine = "uml";
+constexpr const char* kControlSocket = "control";
 constexpr size_t kLogLines = 40;
 constexpr size_t kMaxLog = 8 * 1024;
 constexpr size_t kMaxMessage = 1024;
-constexpr uint32_t kBlockDevice = 2;  // virtio 1.2, section 5
-constexpr uint32_t kVsockDevice = 19;
 
-base::Result<UniqueFd> OpenHelper(const std::string& name) {
-  const std::string directory = TRY(base::LibexecDirectory());
-  return base::OpenFile(directory + "/" + name, O_RDONLY)
-      .WithContext("this installation of microsandbox is incomplete");
+base::Result<ToMonitor> ParseMessage(std::string_view text, std::vector<UniqueFd>& fds) {
+  const ToMonitor message = TRY(base::json::Parse<ToMonitor>(text));
+  if (!message.message_fd) return message;
+  if (*message.message_fd + 1 != fds.size()) {
+    return base::Fail(ErrorCode::kProtocol, "message_fd: it must be the last descriptor");
+  }
+  const UniqueFd file = std::move(fds.back());
+  fds.pop_back();
+  if (::lseek(file.get(), 0, SEEK_SET) < 0) return base::FailErrno("message_fd");
+  return base::json::Parse<ToMonitor>(TRY(base::ReadToEnd(file.get(), kMaxMonitorMessage)));
 }
 
 }  // namespace
@@ -48,14 +48,13 @@ base::Status Monitor::Watch() {
   lease_.watch = TRY(loop_->Add(lease_.socket.get(), EPOLLIN, [this](uint32_t) { OnLease(); }));
   signals_ = TRY(loop_->AddSignals({SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD},
                                    [this](const signalfd_siginfo& info) {
-                                     const bool stop = info.ssi_signo == SIGTERM;
-                                     if (stop) OnStop(std::chrono::seconds(10));
+                                     if (info.ssi_signo == SIGTERM) {
+                                       Stop(EndReason::kRequested, kGrace);
+                                     }
                                    }));
-  deadline_ = TRY(loop_->AddTimer([this] {
-    if (stopping_) return End(EndReason::kRequested, "stopped: the guest did not stop in time");
-    End(EndReason::kStartFailed,
-        fmt::format("the guest did not get ready within {} s", kStartDeadline.count()), true);
-  }));
+  deadline_ = TRY(loop_->AddTimer([this] { OnDeadline(); }));
+  lifetime_ = TRY(loop_->AddTimer([this] { Stop(EndReason::kLifetime, kGrace); }));
+  idle_ = TRY(loop_->AddTimer([this] { Stop(EndReason::kIdle, kGrace); }));
   return {};
 }
 
@@ -64,9 +63,10 @@ base::Status Monitor::Run() {
   if (ended_) {
     FromMonitor message;
     message.ended = *ended_;
-    for (const Client& client : clients_) Answer(client, message);
-    run_.reset();  // the directory goes before the lease is told
-    Answer(lease_, message);
+    // The directory goes, or its lock, before anybody is told.
+    vmm_.reset();
+    run_.reset();
+    AnswerAll(message);
   }
   return {};
 }
@@ -75,16 +75,19 @@ base::Status Monitor::Run() {
 
 void Monitor::OnLease() {
   if (Serve(lease_)) return;
-  lease_.watch.Reset();
-  if (!running_ || !spec_.detached) OnStop(std::chrono::seconds(10));
+  lease_ = {};
+  if (spec_.detached && phase_ != Phase::kStarting) return UpdateIdle();
+  Stop(EndReason::kRequested, std::chrono::milliseconds(0));
 }
 
 void Monitor::OnClient(Clients::iterator client) {
-  if (!Serve(*client)) clients_.erase(client);
+  if (Serve(*client)) return;
+  clients_.erase(client);
+  UpdateIdle();
 }
 
 bool Monitor::Serve(Client& client) {
-  std::vector<std::byte> buffer(kMaxMonitorMessage);
+  std::vector<std::byte> buffer(kMaxMonitorPacket);
   auto received = base::ReceiveWithFds(client.socket.get(), buffer, /*nonblocking=*/true);
   if (!received) return received.error().sys_errno() == EAGAIN;
   if (received->size == 0) return false;
@@ -93,7 +96,7 @@ bool Monitor::Serve(Client& client) {
     complaint.failure = {agent::FailureCode::kLimit, "the request is too long"};
   }
   const std::string_view text(reinterpret_cast<const char*>(buffer.data()), received->size);
-  const auto message = base::json::Parse<ToMonitor>(text);
+  const auto message = ParseMessage(text, received->fds);
   if (!message) {
     complaint.failure = {agent::FailureCode::kInvalid, message.error().message()};
   } else if (message->version < kOldestMonitorVersion) {
@@ -116,12 +119,18 @@ void Monitor::Handle(Client& client, const ToMonitor& message, std::vector<Uniqu
     if (!started) End(EndReason::kStartFailed, started.error().message());
     return;
   }
-  if (message.connect_agent && fds.size() == 1 && running_) {
+  if (message.connect_agent && fds.size() == 1 && run_ && phase_ != Phase::kStopping) {
     const base::Status connected = ConnectAgent(fds[0].get());
     if (connected) return;
     reply.failure = {agent::FailureCode::kSystem, connected.error().message()};
   } else if (message.stop) {
-    return OnStop(std::chrono::milliseconds(message.stop->grace_ms));
+    return Stop(EndReason::kRequested, std::chrono::milliseconds(message.stop->grace_ms));
+  } else if (message.resume && vmm_) {
+    const base::Status resumed = ResumeDisks();
+    if (resumed) return;
+    reply.failure = {agent::FailureCode::kSystem, resumed.error().message()};
+  } else if (message.connect_agent && phase_ == Phase::kStopping) {
+    reply.failure = {agent::FailureCode::kBusy, "the sandbox is being stopped"};
   } else {
     reply.failure = {agent::FailureCode::kUnsupported, "an unknown request, or one out of turn"};
   }
@@ -134,8 +143,14 @@ void Monitor::Answer(const Client& client, const FromMonitor& message) {
   (void)::send(client.socket.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+void Monitor::AnswerAll(const FromMonitor& message) {
+  for (const Client& client : clients_) Answer(client, message);
+  Answer(lease_, message);
+}
+
 base::Status Monitor::Listen() {
-  listener_ = TRY(base::ListenUnixAt(run_->fd(), "control", base::SocketType::kSeqPacket, 0600));
+  listener_ =
+      TRY(base::ListenUnixAt(run_->fd(), kControlSocket, base::SocketType::kSeqPacket, 0600));
   listener_watch_ = TRY(loop_->Add(listener_.get(), EPOLLIN, [this](uint32_t) {
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!socket || clients_.size() >= kMaxClients) return;
@@ -149,150 +164,55 @@ base::Status Monitor::Listen() {
     } else {
       clients_.erase(client);
     }
+    UpdateIdle();
   }));
   return {};
-}
-
-// --- start ---------------------------------------------------------------------------------------
-
-base::Status Monitor::Start(const SandboxSpec& spec, const std::vector<UniqueFd>& fds) {
-  spec_ = spec;
-  deadline_.Arm(kStartDeadline);
-  identity_ = TRY(TakeHostIdentity());
-  run_ = TRY(RunDirectory::Create(spec.id));
-  TRY(Listen());
-  TRY(StartKernel(spec));
-  TRY(StartDevices(spec, fds));
-  TRY(ConfigureAgent(spec));
-  for (const uint32_t stream : spec.streams) {
-    if (stream >= fds.size()) return base::Fail(ErrorCode::kProtocol, "a stream has no descriptor");
-    TRY(ConnectAgent(fds[stream].get()));
-  }
-  return WriteState("starting");
-}
-
-base::Status Monitor::StartKernel(const SandboxSpec& spec) {
-  const UniqueFd kernel = TRY(OpenHelper("linux"));
-  const UniqueFd init = TRY(OpenHelper("msb-jail-init"));
-  const UniqueFd initramfs = TRY(OpenHelper("initramfs.cpio"));
-  UniqueFd log_end;
-  log_ = TRY(GuestLog::Create(*loop_, log_end));
-  GuestKernelSpec guest;
-  guest.kernel_fd = kernel.get();
-  guest.init_fd = init.get();
-  guest.initramfs_fd = initramfs.get();
-  guest.memory_bytes = spec.memory_bytes;
-  guest.device_ids.assign(spec.disks.size(), kBlockDevice);
-  guest.device_ids.push_back(kVsockDevice);
-  guest.host_uid = identity_.uid;
-  guest.host_gid = identity_.gid;
-  guest.identity_lock_fd = identity_.lock.get();
-  guest.cpu = ChooseCpu();
-  guest.log_fd = log_end.get();
-  kernel_ = TRY(StartGuestKernel(guest));
-  kernel_watch_ =
-      TRY(loop_->Add(kernel_->status.get(), EPOLLIN, [this](uint32_t) { OnKernelStatus(); }));
-
-  const UniqueFd vmm = TRY(OpenHelper("msb-vmm"));
-  VmmSpec device;
-  device.executable_fd = vmm.get();
-  device.lock_fd = run_->lock_fd();
-  device.identity_lock_fd = identity_.lock.get();
-  device.host_uid = identity_.uid;
-  device.host_gid = identity_.gid;
-  device.memory_bytes = spec.memory_bytes;
-  for (const vmm::Disk& disk : spec.disks) {
-    if (disk.read_only) continue;
-    for (const vmm::DiskPart& part : disk.parts) device.disk_bytes += part.length;
-  }
-  device.cpu = guest.cpu;
-  vmm_ = TRY(
-      VmmProcess::Start(*loop_, device, [this](const vmm::FromVmm& event) { OnVmmEvent(event); }));
-  vmm_watch_ = TRY(loop_->Add(vmm_->child().pid_fd.get(), EPOLLIN, [this](uint32_t) {
-    const std::string why = vmm_complaint_.empty() ? "msb-vmm died" : vmm_complaint_;
-    End(EndReason::kVmmEnded, why, true);
-  }));
-  return {};
-}
-
-base::Status Monitor::StartDevices(const SandboxSpec& spec, const std::vector<UniqueFd>& fds) {
-  // One packet: the disks' descriptors as they came, then the listeners.
-  std::vector<int> all;
-  for (const UniqueFd& fd : fds) all.push_back(fd.get());
-  vmm::ToVmm message;
-  message.start.emplace();
-  message.start->disks = spec.disks;
-  message.start->memory_bytes = spec.memory_bytes;
-  for (const UniqueFd& listener : kernel_->listeners) {
-    message.start->listeners.push_back(static_cast<uint32_t>(all.size()));
-    all.push_back(listener.get());
-  }
-  if (all.size() > base::kMaxFdsPerMessage) {
-    return base::Fail(ErrorCode::kLimit, "the image has too many layers");
-  }
-  TRY(vmm_->Send(message, all));
-  kernel_->listeners.clear();
-  return {};
-}
-
-base::Status Monitor::ConfigureAgent(const SandboxSpec& spec) {
-  base::Pair pair = TRY(base::MakeSocketPair(base::SocketType::kStream));
-  TRY(ConnectAgent(pair.second.get()));
-  agent_ = TRY(agent::Control::Create(*loop_, std::move(pair.first), [](const agent::Failure&) {
-    // The guest's end is seen by its status; a stream that alone broke changes nothing.
-  }));
-  agent::Configure configure = spec.configure;
-  timespec now;
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  configure.clock_ns = now.tv_sec * 1'000'000'000 + now.tv_nsec;
-  configure.epoch = base::RandomHex(16);
-  std::array<uint8_t, 64> entropy;
-  base::FillRandom(entropy);
-  configure.entropy.data.assign(entropy.begin(), entropy.end());
-  agent_->SendConfigure(
-      configure, [this](const agent::Answer<agent::Configured>& answer) { OnConfigured(answer); });
-  return {};
-}
-
-base::Status Monitor::ConnectAgent(int stream_fd) {
-  vmm::ToVmm message;
-  message.open_stream = {next_stream_++, agent::kPort};
-  return vmm_->Send(message, std::span(&stream_fd, 1));
-}
-
-base::Status Monitor::WriteState(const char* status) {
-  State state;
-  state.id = spec_.id;
-  state.name = spec_.name;
-  state.image = spec_.image;
-  state.engine = kEngine;
-  state.boot_id = TRY(base::BootId());
-  state.monitor_pid = ::getpid();
-  state.monitor_start_time = TRY(base::ProcessStartTime(::getpid()));
-  state.vmm_pid = vmm_ ? vmm_->child().pid : 0;
-  state.guest_pid = kernel_ ? kernel_->child.pid : 0;
-  state.status = status;
-  return run_->WriteState(state);
 }
 
 // --- events --------------------------------------------------------------------------------------
 
-void Monitor::OnConfigured(const agent::Answer<agent::Configured>& answer) {
-  if (!answer) {
-    // A guest that died says so by its status, with a better reason.
-    if (answer.error().code == agent::FailureCode::kDisconnected) return;
-    return End(
-        EndReason::kStartFailed,
-        "the guest cannot be set up: " + base::EscapeForTerminal(answer.error().message.data),
-        true);
-  }
-  deadline_.Disarm();
-  running_ = true;
-  FromMonitor message;
-  message.running = {kEngine, answer->configure_us, answer->uptime_us};
-  Answer(lease_, message);
-  const base::Status written = WriteState("running");
+bool Monitor::Apply(Happening happening) {
+  const auto next = Next(phase_, happening);
+  if (!next) return false;
+  phase_ = *next;
+  // Of the end there is more to say, by End.
+  if (phase_ == Phase::kEnded) return true;
+  const base::Status written = WriteState();
   if (!written) LOG(kWarning, "cannot record the state: {}", written.error().message());
+  return true;
+}
+
+base::Status Monitor::WriteState() {
+  state_.phase = phase_;
+  base::Status written = run_->WriteState(state_);
+  if (!written && written.error().code() == ErrorCode::kNoSpace && program_log_) {
+    program_log_->RemoveOld();
+    written = run_->WriteState(state_);
+  }
+  return written;
+}
+
+void Monitor::UpdateIdle() {
+  const bool used = lease_.socket.valid() || !clients_.empty();
+  if (!spec_.idle_ms || used || phase_ == Phase::kStarting) return idle_.Disarm();
+  if (!idle_.armed()) idle_.Arm(std::chrono::milliseconds(*spec_.idle_ms));
+}
+
+void Monitor::OnProgramFailed(const agent::Failure& failure) {
+  // The guest is gone, and its status says why.
+  if (failure.code == agent::FailureCode::kDisconnected) return;
+  program_code_ = agent::ExitCodeOf(failure.code);
+  End(EndReason::kStartFailed, base::EscapeForTerminal(failure.message.data));
+}
+
+void Monitor::OnProgramExit(const agent::Exited& exited) {
+  program_code_ = exited.ShellCode();
+  if (stop_reason_) return End(*stop_reason_, StopMessage());
+  std::string how = exited.signaled ? fmt::format("was killed by signal {}", exited.value)
+                                    : fmt::format("ended with code {}", exited.value);
+  if (exited.out_of_memory) how = "was killed: the sandbox has no memory left (raise --memory)";
+  if (spec_.temporary) return End(EndReason::kProgramEnded, "its program " + how);
+  Stop(EndReason::kProgramEnded, std::chrono::milliseconds(0));
 }
 
 void Monitor::OnVmmEvent(const vmm::FromVmm& event) {
@@ -302,8 +222,12 @@ void Monitor::OnVmmEvent(const vmm::FromVmm& event) {
       vmm_complaint_ = base::EscapeForTerminal(event.message.value_or("no reason given"));
       return;  // msb-vmm ends now
     case vmm::VmmEvent::kDiskFull:
+      disk_full_ = true;
+      Apply(Happening::kDiskFull);
       return Notice("the host's disk is full: the sandbox waits until there is room");
     case vmm::VmmEvent::kDiskResumed:
+      disk_full_ = false;
+      Apply(Happening::kDiskRoom);
       return Notice("the host's disk has room again: the sandbox goes on");
     default:
       return;
@@ -322,30 +246,106 @@ void Monitor::OnKernelStatus() {
   const auto got =
       base::ReadFull(kernel_->status.get(), std::as_writable_bytes(std::span(&status, 1)));
   const std::string how = got ? DescribeKernelStatus(status) : "was killed";
-  if (stopping_ && got && status == 0) return End(EndReason::kRequested, "stopped");
-  if (got && status == 0) {
-    return End(EndReason::kGuestEnded, "the guest powered off");
-  }
+  const bool powered_off = got && status == 0;
+  if (stop_reason_ && powered_off) return End(*stop_reason_, StopMessage());
+  if (powered_off) return End(EndReason::kGuestEnded, "the guest powered off");
   End(EndReason::kGuestEnded, "the guest kernel " + how, true);
 }
 
-void Monitor::OnStop(std::chrono::milliseconds grace) {
-  if (spec_.temporary || !running_) return End(EndReason::kRequested, "stopped");
-  stopping_ = true;
+base::Status Monitor::ResumeDisks() {
+  for (uint32_t disk = 0; disk < spec_.disks.size(); ++disk) {
+    if (spec_.disks[disk].read_only) continue;
+    vmm::ToVmm message;
+    message.resume = {disk};
+    TRY(vmm_->Send(message, {}));
+  }
+  return {};
+}
+
+// --- the end -------------------------------------------------------------------------------------
+
+void Monitor::Stop(EndReason reason, std::chrono::milliseconds grace) {
+  if (ended_) return;
+  if (!stop_reason_) stop_reason_ = reason;
+  if (spec_.temporary && grace.count() == 0) return End(*stop_reason_, StopMessage());
+  const int64_t by = base::BootTimeNanos() + std::chrono::nanoseconds(grace).count();
+  if (phase_ == Phase::kStopping) {
+    if (by < *stop_by_ns_) AskForShutdown(grace);
+    return;
+  }
+  if (!Apply(Happening::kStop)) return;
+  if (phase_ == Phase::kEnded) return End(*stop_reason_, StopMessage());
+  FromMonitor message;
+  message.stopping = *stop_reason_;
+  AnswerAll(message);
+  AskForShutdown(grace);
+}
+
+void Monitor::AskForShutdown(std::chrono::milliseconds grace) {
+  stop_by_ns_ = base::BootTimeNanos() + std::chrono::nanoseconds(grace).count();
   agent::Shutdown shutdown;
   shutdown.grace_ms = static_cast<uint32_t>(grace.count());
+  shutdown.signal = spec_.stop_signal;
   agent_->SendShutdown(shutdown, [this](const agent::Answer<void>& answer) {
-    // Disks are safe; no need to watch the guest power off.
-    if (answer) End(EndReason::kRequested, "stopped");
+    // Disks are safe; no need to watch the guest power off. How a detached program ended comes on
+    // its own stream.
+    if (answer && (!program_ || program_code_)) End(*stop_reason_, StopMessage());
   });
-  deadline_.Arm(grace + std::chrono::seconds(5));
+  // A guest that answers gets the time to settle; one that does not is at its end with the grace.
+  guest_answers_ = false;
+  agent_->SendPing(
+      [this](const agent::Answer<void>& answer) { guest_answers_ = answer.has_value(); });
+  deadline_.Arm(grace);
+}
+
+void Monitor::OnDeadline() {
+  if (phase_ == Phase::kStarting) {
+    return End(EndReason::kStartFailed,
+               fmt::format("the guest did not get ready within {} s", kStartDeadline.count()),
+               true);
+  }
+  if (std::exchange(guest_answers_, false)) {
+    deadline_.Arm(spec_.temporary ? kSettleTemporary : kSettle);
+    return;
+  }
+  End(*stop_reason_, StopMessage());
+}
+
+std::string Monitor::StopMessage() const {
+  const auto seconds = [](const std::optional<uint64_t>& ms) { return ms.value_or(0) / 1000; };
+  switch (*stop_reason_) {
+    case EndReason::kLifetime:
+      return fmt::format("its lifetime of {} s is over", seconds(spec_.lifetime_ms));
+    case EndReason::kIdle:
+      return fmt::format("it was idle for {} s", seconds(spec_.idle_ms));
+    default:
+      return "stopped";
+  }
+}
+
+int Monitor::ExitCodeFor(EndReason reason) const {
+  constexpr int kOurs = 125, kLimit = 124, kKilled = 137;
+  switch (reason) {
+    case EndReason::kProgramEnded:
+    case EndReason::kRequested:
+      return program_code_.value_or(kKilled);
+    case EndReason::kLifetime:
+    case EndReason::kIdle:
+      return kLimit;
+    case EndReason::kStartFailed:
+      return program_code_.value_or(kOurs);
+    default:
+      return kOurs;
+  }
 }
 
 void Monitor::End(EndReason reason, std::string message, bool show_log) {
   if (ended_) return;
+  const bool keep = spec_.detached && ready_;
+  phase_ = Phase::kEnded;
   // Foreign text may be in it, and all of it must fit into one packet.
   if (message.size() > kMaxMessage) message.resize(kMaxMessage);
-  ended_ = Ended{reason, std::move(message), {}};
+  ended_ = Ended{reason, std::move(message), {}, ExitCodeFor(reason)};
   // The guest first: nothing may run that believes in devices which are gone.
   const auto reap = [](const jail::Child& child) {
     (void)base::PidFdSignal(child.pid_fd.get(), SIGKILL);
@@ -356,7 +356,17 @@ void Monitor::End(EndReason reason, std::string message, bool show_log) {
   if (kernel_) reap(kernel_->child);
   if (vmm_) reap(vmm_->child());
   if (show_log && log_) ended_->guest_log.data = log_->Tail(kLogLines, kMaxLog);
+  if (keep) KeepRecord();
   loop_->Stop();
+}
+
+void Monitor::KeepRecord() {
+  state_.ended = ended_;
+  state_.ended_ms = WallClockMs();
+  const base::Status written = WriteState();
+  if (!written) LOG(kWarning, "cannot record the end: {}", written.error().message());
+  ::unlinkat(run_->fd(), kControlSocket, 0);
+  run_->Keep();
 }
 
 }  // namespace msb::sandbox

@@ -1,13 +1,10 @@
-// Monitor: the life of one sandbox, from its lease's first message to the removal of its run
-// directory.
-//
-//   waiting ──Start──> starting ──agent configured──> running ──Stop, lease closed──> stopping ──>
-//   ended
-//                         └───────── anything dies, or a deadline passes
-//                         ───────────────────────────┘
+// Monitor: the life of one sandbox, from its lease's first message to the end of its run directory.
+// Its phases: lifecycle.h.
 //
 // Single-threaded. It is the direct parent of both jails: when it dies, however, they die too. It
-// never relays: streams to the agent are socket pairs whose ends it hands out.
+// never relays: streams to the agent are socket pairs whose ends it hands out. It keeps one control
+// stream to the agent and, for a detached sandbox, the attachment of its program, whose output goes
+// into the log.
 #pragma once
 
 #include <chrono>
@@ -16,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "src/agent/client/attachment.h"
 #include "src/agent/client/control.h"
 #include "src/base/event_loop.h"
 #include "src/base/log.h"
@@ -25,8 +23,11 @@
 #include "src/sandbox/guest_kernel.h"
 #include "src/sandbox/guest_log.h"
 #include "src/sandbox/host_identity.h"
+#include "src/sandbox/lifecycle.h"
+#include "src/sandbox/program_log.h"
 #include "src/sandbox/protocol.h"
 #include "src/sandbox/run_directory.h"
+#include "src/sandbox/state.h"
 #include "src/sandbox/vmm_process.h"
 
 namespace msb::sandbox {
@@ -36,7 +37,12 @@ class Monitor {
   // How long a guest may take from its start until its agent has set up the root: generous, since
   // it ends only guests that hang.
   static constexpr std::chrono::seconds kStartDeadline{120};
-  static constexpr size_t kMaxClients = 64;
+  static constexpr size_t kMaxClients = 256;
+  // What a stop by a limit or by SIGTERM leaves the programs.
+  static constexpr std::chrono::seconds kGrace{10};
+  // What a guest that answers may need beyond the grace, to kill what is left and settle its disks.
+  static constexpr std::chrono::seconds kSettleTemporary{2};
+  static constexpr std::chrono::seconds kSettle{60};
 
   static base::Result<std::unique_ptr<Monitor>> Create(base::UniqueFd lease);
   ~Monitor();
@@ -56,27 +62,48 @@ class Monitor {
   base::Status Watch();
   base::Status Listen();
 
+  // --- requests
   void OnLease();
   void OnClient(Clients::iterator client);
   // False: the client is gone or speaks nonsense.
   bool Serve(Client& client);
   void Handle(Client& client, const ToMonitor& message, std::vector<base::UniqueFd> fds);
-  static void Answer(const Client& client, const FromMonitor& message);
+  void Answer(const Client& client, const FromMonitor& message);
+  void AnswerAll(const FromMonitor& message);
 
+  // --- the start (monitor_start.cc)
   base::Status Start(const SandboxSpec& spec, const std::vector<base::UniqueFd>& fds);
+  base::Status Describe();
   base::Status StartKernel(const SandboxSpec& spec);
   base::Status StartDevices(const SandboxSpec& spec, const std::vector<base::UniqueFd>& fds);
   base::Status ConfigureAgent(const SandboxSpec& spec);
+  base::Status StartProgram(const agent::Exec& program);
   base::Status ConnectAgent(int stream_fd);
-  base::Status WriteState(const char* status);
-
   void OnConfigured(const agent::Answer<agent::Configured>& answer);
+  void OnProgramStarted();
+  void OnReady();
+
+  // --- what happens then
+  bool Apply(Happening happening);  // false: it changes nothing
+  base::Status WriteState();
+  void UpdateIdle();
+  void OnProgramFailed(const agent::Failure& failure);
+  void OnProgramExit(const agent::Exited& exited);
   void OnVmmEvent(const vmm::FromVmm& event);
   void Notice(const char* line);
   void OnKernelStatus();
-  void OnStop(std::chrono::milliseconds grace);
+  base::Status ResumeDisks();
+
+  // --- the end
+  // Without grace a temporary sandbox is gone when this returns.
+  void Stop(EndReason reason, std::chrono::milliseconds grace);
+  void AskForShutdown(std::chrono::milliseconds grace);
+  void OnDeadline();
+  std::string StopMessage() const;
   // The first reason stands. Everything is killed and reaped when this returns, and the loop stops.
   void End(EndReason reason, std::string message, bool show_log = false);
+  int ExitCodeFor(EndReason reason) const;
+  void KeepRecord();
 
   std::unique_ptr<base::EventLoop> loop_;
   Client lease_;
@@ -86,6 +113,8 @@ class Monitor {
   Clients clients_;
 
   SandboxSpec spec_;
+  Phase phase_ = Phase::kStarting;
+  State state_;
   HostIdentity identity_;
   std::optional<RunDirectory> run_;
   std::unique_ptr<GuestLog> log_;
@@ -94,12 +123,20 @@ class Monitor {
   std::unique_ptr<VmmProcess> vmm_;
   base::Watch vmm_watch_;
   std::unique_ptr<agent::Control> agent_;
-  base::Timer deadline_;
+  std::optional<ProgramLog> program_log_;
+  std::unique_ptr<agent::Attachment> program_;
+  std::optional<int> program_code_;  // how it ended, or why it never ran
+  base::Timer deadline_;             // of the start, then of the stop
+  base::Timer lifetime_;
+  base::Timer idle_;
   base::LogRate notices_;      // a guest can cause them
   std::string vmm_complaint_;  // why msb-vmm said that it gives up
   uint32_t next_stream_ = 1;
-  bool running_ = false;
-  bool stopping_ = false;
+  bool ready_ = false;
+  bool disk_full_ = false;
+  std::optional<EndReason> stop_reason_;
+  std::optional<int64_t> stop_by_ns_;  // CLOCK_BOOTTIME
+  bool guest_answers_ = false;         // since the stop
   std::optional<Ended> ended_;
 };
 

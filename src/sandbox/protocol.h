@@ -1,11 +1,12 @@
 // What msb (or the server) and msb-monitor say to each other: JSON messages, one a packet, on a
 // SOCK_SEQPACKET socket, descriptors by SCM_RIGHTS and named by their index in the packet.
 //
-// The first socket is the lease (descriptor 3 of the monitor): its starter sends Start, and without
-// `detached` the sandbox ends when the lease closes. Further clients connect to the control socket
-// in the run directory and are served the same requests, Start excepted. Versions are additive as
-// in the agent protocol: N and N-1, unknown keys ignored, an unknown request answered with
-// kUnsupported.
+// The first socket is the lease (descriptor 3 of the monitor): its starter sends Start, and the
+// sandbox ends when the lease closes, unless it is detached and its program has been started.
+// Further clients connect to the control socket in the run directory and are served the same
+// requests, Start excepted; as long as one is connected the sandbox is not idle. Versions are
+// additive as in the agent protocol: N and N-1, unknown keys ignored, an unknown request answered
+// with kUnsupported.
 #pragma once
 
 #include <boost/describe.hpp>
@@ -23,58 +24,82 @@ namespace msb::sandbox {
 inline constexpr uint32_t kMonitorVersion = 1;
 inline constexpr uint32_t kOldestMonitorVersion = 1;
 inline constexpr int kLeaseFd = 3;
-inline constexpr size_t kMaxMonitorMessage = 256 * 1024;
+inline constexpr size_t kMaxMonitorPacket = 64 * 1024;
+inline constexpr size_t kMaxMonitorMessage = 4 * 1024 * 1024;
 
 struct SandboxSpec {
-  std::string id;     // 128 bits, lower-case hexadecimal
-  std::string name;   // for people; also the guest's host name
+  std::string id;  // 128 bits, lower-case hexadecimal
+  // Reserved for it, and its host name: IsSandboxName (names.h). Empty: made up if it is detached,
+  // else the beginning of the id.
+  std::string name;
   std::string image;  // for people
   uint64_t memory_bytes = 0;
   std::vector<vmm::Disk> disks;  // descriptors by index; the image first, then the writable disk
-  bool temporary = true;         // nothing of it is kept: it is killed, not shut down
-  bool detached = false;         // outlives its lease
+  bool temporary = true;         // nothing of its disk is kept
+  // Its program. That of an attached sandbox is started by whoever holds the lease, and named here
+  // for others. That of a detached one is started by the monitor, which keeps its output in the
+  // log; the sandbox ends with it, and what there is to show of it stays until it is removed.
+  agent::Exec program;
+  bool detached = false;
+  int32_t stop_signal = 15;  // the image's
+  std::optional<uint64_t> lifetime_ms;
+  std::optional<uint64_t> idle_ms;  // without a client, a detached sandbox ends after so long
   agent::Configure configure;
   // Descriptors (index) of streams to be connected to the agent as soon as it listens.
   std::vector<uint32_t> streams;
 };
 BOOST_DESCRIBE_STRUCT(SandboxSpec, (),
-                      (id, name, image, memory_bytes, disks, temporary, detached, configure,
-                       streams))
+                      (id, name, image, memory_bytes, disks, temporary, program, detached,
+                       stop_signal, lifetime_ms, idle_ms, configure, streams))
 
 // A new stream to the agent: the packet's one descriptor (SOCK_STREAM) is connected to it.
 struct ConnectAgent {};
 BOOST_DESCRIBE_STRUCT(ConnectAgent, (), ())
 
-// Ends the sandbox: the agent's orderly shutdown within the grace, then the kill.
+// Ends the sandbox: the stop signal to its programs, the kill after the grace. Without grace at
+// once. A second Stop can shorten the first.
 struct Stop {
   uint32_t grace_ms = 10000;
 };
 BOOST_DESCRIBE_STRUCT(Stop, (), (grace_ms))
 
+// Tries again what a full host disk stopped, without waiting for the next look.
+struct Resume {};
+BOOST_DESCRIBE_STRUCT(Resume, (), ())
+
 struct ToMonitor {
   uint32_t version = kMonitorVersion;
-  // Exactly one is set.
+  // Descriptor (index) of a file that holds the message, which is too long for a packet.
+  std::optional<uint32_t> message_fd;
+  // Exactly one is set otherwise.
   std::optional<SandboxSpec> start;
   std::optional<ConnectAgent> connect_agent;
   std::optional<Stop> stop;
+  std::optional<Resume> resume;
 };
-BOOST_DESCRIBE_STRUCT(ToMonitor, (), (version, start, connect_agent, stop))
+BOOST_DESCRIBE_STRUCT(ToMonitor, (), (version, message_fd, start, connect_agent, stop, resume))
 
 enum class EndReason {
-  kRequested,    // stopped, or the lease closed
-  kGuestEnded,   // the guest powered off, or its kernel died
-  kVmmEnded,     // msb-vmm died or gave up
-  kStartFailed,  // it never ran
+  kProgramEnded,  // a detached sandbox's program
+  kRequested,     // stopped, or the lease closed
+  kLifetime,      // the limit was reached
+  kIdle,          // likewise
+  kGuestEnded,    // the guest powered off, or its kernel died
+  kVmmEnded,      // msb-vmm or the monitor died or gave up
+  kStartFailed,   // it never ran
 };
-BOOST_DESCRIBE_ENUM(EndReason, kRequested, kGuestEnded, kVmmEnded, kStartFailed)
+BOOST_DESCRIBE_ENUM(EndReason, kProgramEnded, kRequested, kLifetime, kIdle, kGuestEnded, kVmmEnded,
+                    kStartFailed)
 
 // The last message: processes, mounts and locks are gone.
 struct Ended {
   EndReason reason = EndReason::kRequested;
   std::string message;    // for people, complete
   base::Bytes guest_log;  // the guest kernel's last lines, foreign text
+  // What msb leaves with for it, where the program's own code is not known: spec/cli.md.
+  int32_t exit_code = 125;
 };
-BOOST_DESCRIBE_STRUCT(Ended, (), (reason, message, guest_log))
+BOOST_DESCRIBE_STRUCT(Ended, (), (reason, message, guest_log, exit_code))
 
 struct Running {
   std::string engine;
@@ -83,14 +108,23 @@ struct Running {
 };
 BOOST_DESCRIBE_STRUCT(Running, (), (engine, configure_us, guest_uptime_us))
 
+// A detached sandbox's program was started: it needs its lease no more.
+struct ProgramStarted {
+  std::string name;  // the sandbox's
+};
+BOOST_DESCRIBE_STRUCT(ProgramStarted, (), (name))
+
 struct FromMonitor {
   uint32_t version = kMonitorVersion;
   // Exactly one is set.
-  std::optional<Running> running;     // once, to the lease
-  std::optional<std::string> notice;  // to the lease, any time: a line for people
+  std::optional<Running> running;                 // once, to the lease
+  std::optional<ProgramStarted> program_started;  // once, to the lease
+  std::optional<std::string> notice;              // to the lease, any time: a line for people
+  std::optional<EndReason> stopping;  // to all: programs are told to end, Ended will follow
   std::optional<Ended> ended;
   std::optional<agent::Failure> failure;  // of the last request
 };
-BOOST_DESCRIBE_STRUCT(FromMonitor, (), (version, running, notice, ended, failure))
+BOOST_DESCRIBE_STRUCT(FromMonitor, (),
+                      (version, running, program_started, notice, stopping, ended, failure))
 
 }  // namespace msb::sandbox

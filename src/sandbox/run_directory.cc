@@ -8,27 +8,31 @@
 #include "src/base/log.h"
 #include "src/base/paths.h"
 #include "src/base/sys.h"
+#include "src/sandbox/names.h"
 
 namespace msb::sandbox {
 namespace {
 
 constexpr const char* kParentLock = ".lock";
 
-base::Result<base::UniqueFd> OpenParentLock(int parent) {
-  return base::OpenFileAt(parent, kParentLock, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-}
-
-// True if the directory's owner is dead.
-bool IsDead(int parent, const std::string& name) {
-  const auto lock = base::OpenBeneath(parent, name + "/lock", O_RDONLY | O_NOFOLLOW);
-  // Without a lock file: a creator died between its two steps (it holds the parent's lock for
-  // both).
-  if (!lock) return lock.error().code() == base::ErrorCode::kNotFound;
-  const auto held = base::IsLocked(lock->get());
-  return held.has_value() && !*held;
-}
-
 }  // namespace
+
+bool IsSandboxId(std::string_view name) {
+  constexpr size_t kDigits = 32;
+  return name.size() == kDigits &&
+         name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+bool IsGarbage(int parent_fd, const std::string& id) {
+  const auto directory = base::OpenFileAt(parent_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!directory) return directory.error().code() == base::ErrorCode::kNotFound;
+  const auto held = IsRunLockHeld(directory->get());
+  // Without a lock file: its creator died between its steps (it holds `.lock` for all of them).
+  if (!held) return held.error().code() == base::ErrorCode::kNotFound;
+  if (*held) return false;
+  const auto state = ReadState(directory->get());
+  return !state || !state->detached;
+}
 
 base::Result<base::UniqueFd> RunDirectory::OpenParent() {
   std::string path = "/run/msb";
@@ -47,11 +51,16 @@ base::Result<base::UniqueFd> RunDirectory::OpenParent() {
   return parent;
 }
 
-base::Result<RunDirectory> RunDirectory::Create(const std::string& id) {
+base::Result<base::UniqueFd> RunDirectory::OpenParentLock(int parent_fd) {
+  return base::OpenFileAt(parent_fd, kParentLock, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+}
+
+base::Result<RunDirectory> RunDirectory::Create(const std::string& id, const std::string& name) {
   RunDirectory run;
   base::UniqueFd parent = TRY(OpenParent());
   const base::UniqueFd parent_lock = TRY(OpenParentLock(parent.get()));
-  TRY(base::WaitLock(parent_lock.get(), base::LockMode::kShared));
+  TRY(base::WaitLock(parent_lock.get(),
+                     name.empty() ? base::LockMode::kShared : base::LockMode::kExclusive));
   if (::mkdirat(parent.get(), id.c_str(), 0700) < 0) {
     return base::FailErrno("cannot create the sandbox's run directory");
   }
@@ -62,19 +71,45 @@ base::Result<RunDirectory> RunDirectory::Create(const std::string& id) {
   // Read-only, since jail A inherits it, and hence a shared lock: mkdirat above has made sure that
   // nobody else takes one.
   run.lock_ =
-      TRY(base::OpenFileAt(run.directory_.get(), "lock", O_RDONLY | O_CREAT | O_EXCL, 0600));
+      TRY(base::OpenFileAt(run.directory_.get(), kLockFile, O_RDONLY | O_CREAT | O_EXCL, 0600));
   TRY(base::TryLock(run.lock_.get(), base::LockMode::kShared));
+  if (!name.empty()) TRY(run.TakeName(name));
   return run;
+}
+
+base::Status RunDirectory::TakeName(const std::string& name) {
+  constexpr int kAttempts = 8;
+  const bool made_up = name == kMakeUp;
+  if (!made_up && !IsSandboxName(name)) {
+    return base::Fail(base::ErrorCode::kInvalid, "{}: not a sandbox's name", name);
+  }
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    name_ = made_up ? MakeUpName(/*salted=*/attempt > 0) : name;
+    base::Status reserved = ReserveName(parent_.get(), name_, id_);
+    if (reserved || reserved.error().code() != base::ErrorCode::kExists) return reserved;
+    const auto holder = LookUpName(parent_.get(), name_);
+    if (holder && IsGarbage(parent_.get(), *holder)) {
+      (void)base::RemoveTreeAt(parent_.get(), *holder);
+      ReleaseName(parent_.get(), name_, *holder);
+    } else if (!made_up) {
+      break;
+    }
+  }
+  return base::Fail(base::ErrorCode::kExists,
+                    "a sandbox {} exists: take another name, or end and remove it (msb stop {}; "
+                    "msb rm {})",
+                    name_, name_, name_);
 }
 
 RunDirectory::~RunDirectory() {
   if (!parent_) return;
+  if (!name_.empty()) ReleaseName(parent_.get(), name_, id_);
   const base::Status removed = base::RemoveTreeAt(parent_.get(), id_);
   if (!removed) LOG(kWarning, "cannot remove run directory {}: {}", id_, removed.error().message());
 }
 
 base::Status RunDirectory::WriteState(const State& state) const {
-  return base::ReplaceFileAt(directory_.get(), "state.json", base::json::Write(state), 0600,
+  return base::ReplaceFileAt(directory_.get(), kStateFile, base::json::Write(state), 0600,
                              /*durable=*/false);
 }
 
@@ -83,13 +118,14 @@ void SweepRunDirectories() {
   if (!parent) return;
   const auto names = base::ListDirectory(parent->get());
   if (!names) return;
-  for (const std::string& name : *names) {
-    if (name.starts_with('.') || name == "uid" || !IsDead(parent->get(), name)) continue;
-    const auto parent_lock = OpenParentLock(parent->get());
+  for (const std::string& id : *names) {
+    if (!IsSandboxId(id) || !IsGarbage(parent->get(), id)) continue;
+    const auto parent_lock = RunDirectory::OpenParentLock(parent->get());
     if (!parent_lock || !base::TryLock(parent_lock->get(), base::LockMode::kExclusive)) return;
-    if (!IsDead(parent->get(), name)) continue;
-    const base::Status removed = base::RemoveTreeAt(parent->get(), name);
-    if (!removed) LOG(kDebug, "cannot sweep {}: {}", name, removed.error().message());
+    if (!IsGarbage(parent->get(), id)) continue;
+    const base::Status removed = base::RemoveTreeAt(parent->get(), id);
+    if (!removed) LOG(kDebug, "cannot sweep {}: {}", id, removed.error().message());
+    ReleaseNamesOf(parent->get(), id);
   }
 }
 

@@ -71,9 +71,10 @@ class Attachment::Impl : public Connection {
 
 void Attachment::Impl::Execute(const Exec& exec) {
   asked_extras_ = exec.extra_streams;
-  streams_[kStdin].input = exec.stdin_mode == StdinMode::kStream || exec.pty.has_value();
+  streams_[kStdin].input =
+      exec.hold_input && (exec.stdin_mode == StdinMode::kStream || exec.pty.has_value());
   for (size_t i = 0; i < std::min<size_t>(exec.extra_streams, kMaxExtraStreams); ++i) {
-    streams_[kFirstExtra + i].input = true;
+    streams_[kFirstExtra + i].input = exec.hold_input;
   }
   for (Stream& stream : streams_) stream.credit = stream.input ? kInitialCredit : 0;
   Request request;

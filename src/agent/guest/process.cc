@@ -62,7 +62,7 @@ void Process::AddChannel(std::optional<unsigned> input, std::optional<unsigned> 
   auto channel = std::make_unique<Channel>();
   channel->input = input;
   channel->output = output;
-  channel->credit = input ? kInitialCredit : 0;
+  channel->credit = input && exec_.hold_input ? kInitialCredit : 0;
   if (output) {
     channel->ring = std::make_unique<OutputRing>(kRingBytes);
     ++open_outputs_;

@@ -144,7 +144,7 @@ Outcome<Reply> Session::ServeExec(const Exec& exec) {
   if (used()) return InUse();
   auto process = server_.CreateProcess(exec);
   if (!process) return std::unexpected(process.error());
-  attached_ = std::make_unique<Attached>(**process, queue_, true, [this] { Wake(); });
+  attached_ = std::make_unique<Attached>(**process, queue_, exec.hold_input, [this] { Wake(); });
   if (exec.start) {
     if (auto started = server_.Start(**process); !started) {
       attached_.reset();

@@ -1,0 +1,85 @@
+#include "src/sandbox/catalog.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "src/base/sys.h"
+#include "src/sandbox/names.h"
+#include "src/sandbox/run_directory.h"
+
+namespace msb::sandbox {
+namespace {
+
+constexpr size_t kLeastPrefix = 4;
+
+base::Error NoSandbox(const std::string& name) {
+  return base::Fail(base::ErrorCode::kNotFound, "there is no sandbox {} (msb ps -a lists them)",
+                    base::EscapeForTerminal(name));
+}
+
+base::Result<base::UniqueFd> OpenDirectoryOf(int parent_fd, const std::string& id) {
+  return base::OpenFileAt(parent_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+base::Result<std::string> IdOf(int parent_fd, const std::string& name) {
+  if (auto id = LookUpName(parent_fd, name)) return id;
+  if (name.size() < kLeastPrefix) return NoSandbox(name);
+  std::string found;
+  for (const std::string& id : TRY(base::ListDirectory(parent_fd))) {
+    if (!IsSandboxId(id) || !id.starts_with(name)) continue;
+    if (!found.empty()) {
+      return base::Fail(base::ErrorCode::kInvalid, "{}: several sandboxes' ids begin with it",
+                        name);
+    }
+    found = id;
+  }
+  if (found.empty()) return NoSandbox(name);
+  return found;
+}
+
+}  // namespace
+
+base::Result<FoundSandbox> FindSandbox(const std::string& name) {
+  const base::UniqueFd parent = TRY(RunDirectory::OpenParent());
+  const std::string id = TRY(IdOf(parent.get(), name));
+  FoundSandbox found;
+  auto directory = OpenDirectoryOf(parent.get(), id);
+  if (!directory) return NoSandbox(name);
+  found.directory = *std::move(directory);
+  auto state = ReadState(found.directory.get());
+  if (!state) return NoSandbox(name);
+  found.state = *std::move(state);
+  return found;
+}
+
+base::Result<std::vector<State>> ListSandboxes(bool ended_too) {
+  const base::UniqueFd parent = TRY(RunDirectory::OpenParent());
+  std::vector<State> states;
+  for (const std::string& id : TRY(base::ListDirectory(parent.get()))) {
+    if (!IsSandboxId(id)) continue;
+    const auto directory = OpenDirectoryOf(parent.get(), id);
+    if (!directory) continue;  // it has just gone
+    auto state = ReadState(directory->get());
+    if (!state || (state->phase == Phase::kEnded && !(ended_too && state->detached))) continue;
+    states.push_back(*std::move(state));
+  }
+  std::ranges::sort(states, {}, [](const State& s) { return std::pair(s.created_ms, s.id); });
+  return states;
+}
+
+base::Status RemoveSandbox(const std::string& name) {
+  const base::UniqueFd parent = TRY(RunDirectory::OpenParent());
+  const base::UniqueFd lock = TRY(RunDirectory::OpenParentLock(parent.get()));
+  TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
+  const FoundSandbox found = TRY(FindSandbox(name));
+  const auto held = IsRunLockHeld(found.directory.get());
+  if (found.state.phase != Phase::kEnded || (held && *held)) {
+    return base::Fail(base::ErrorCode::kBusy, "sandbox {} runs: end it first (msb stop {})",
+                      found.state.name, found.state.name);
+  }
+  ReleaseName(parent.get(), found.state.name, found.state.id);
+  return base::RemoveTreeAt(parent.get(), found.state.id);
+}
+
+}  // namespace msb::sandbox

@@ -1,0 +1,59 @@
+#include "src/sandbox/client.h"
+
+#include "src/base/sys.h"
+
+namespace msb::sandbox {
+
+base::Result<std::unique_ptr<Client>> Client::Connect(base::EventLoop& loop,
+                                                      const std::string& name,
+                                                      Callbacks callbacks) {
+  const FoundSandbox found = TRY(FindSandbox(name));
+  return Connect(loop, found, std::move(callbacks));
+}
+
+base::Result<std::unique_ptr<Client>> Client::Connect(base::EventLoop& loop,
+                                                      const FoundSandbox& found,
+                                                      Callbacks callbacks) {
+  if (found.state.phase == Phase::kEnded) {
+    return base::Fail(base::ErrorCode::kClosed, "sandbox {} has ended: {}", found.state.name,
+                      found.state.ended ? found.state.ended->message : "nobody knows why");
+  }
+  base::UniqueFd socket =
+      TRY(base::ConnectUnixAt(found.directory.get(), "control", base::SocketType::kSeqPacket)
+              .WithContext(
+                  fmt::format("the monitor of sandbox {} cannot be reached", found.state.name)));
+  std::unique_ptr<Client> client(new Client(std::move(callbacks)));
+  client->socket_ = TRY(MonitorSocket::Create(
+      loop, std::move(socket), [raw = client.get()](const FromMonitor& m) { raw->OnMessage(m); }));
+  return client;
+}
+
+base::Result<base::UniqueFd> Client::ConnectAgent() {
+  base::Pair pair = TRY(base::MakeSocketPair(base::SocketType::kStream));
+  ToMonitor message;
+  message.connect_agent.emplace();
+  const int theirs = pair.second.get();
+  TRY(socket_->Send(message, std::span(&theirs, 1)));
+  return std::move(pair.first);
+}
+
+base::Status Client::Stop(uint32_t grace_ms) {
+  ToMonitor message;
+  message.stop = {grace_ms};
+  return socket_->Send(message, {});
+}
+
+base::Status Client::Resume() {
+  ToMonitor message;
+  message.resume.emplace();
+  return socket_->Send(message, {});
+}
+
+void Client::OnMessage(const FromMonitor& message) {
+  const Callbacks callbacks = callbacks_;  // one of them may destroy this
+  if (message.stopping && callbacks.on_stopping) callbacks.on_stopping(*message.stopping);
+  if (message.failure && callbacks.on_failure) callbacks.on_failure(*message.failure);
+  if (message.ended && callbacks.on_ended) callbacks.on_ended(*message.ended);
+}
+
+}  // namespace msb::sandbox

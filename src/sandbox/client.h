@@ -1,0 +1,51 @@
+// Client: a connection to the monitor of a sandbox that runs already, found by its name: for
+// streams to its agent, and for its end. As long as it is connected the sandbox is not idle.
+//
+// Owned by its user; single thread, on its event loop. A callback may destroy it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "src/agent/protocol.h"
+#include "src/base/event_loop.h"
+#include "src/base/result.h"
+#include "src/base/unique_fd.h"
+#include "src/sandbox/catalog.h"
+#include "src/sandbox/monitor_socket.h"
+
+namespace msb::sandbox {
+
+class Client {
+ public:
+  struct Callbacks {  // may be empty
+    std::function<void(EndReason)> on_stopping;
+    // Last call. A monitor that died without a word gives kVmmEnded.
+    std::function<void(const Ended&)> on_ended;
+    std::function<void(const agent::Failure&)> on_failure;  // a request was refused
+  };
+
+  // kNotFound if there is none of that name, kClosed if it has ended, kSystem if its monitor does
+  // not answer.
+  static base::Result<std::unique_ptr<Client>> Connect(base::EventLoop& loop,
+                                                       const std::string& name,
+                                                       Callbacks callbacks);
+  static base::Result<std::unique_ptr<Client>> Connect(base::EventLoop& loop,
+                                                       const FoundSandbox& found,
+                                                       Callbacks callbacks);
+
+  // A new stream to the agent, for src/agent/client; it works at once, and ends with the sandbox.
+  base::Result<base::UniqueFd> ConnectAgent();
+  base::Status Stop(uint32_t grace_ms);
+  base::Status Resume();
+
+ private:
+  explicit Client(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
+  void OnMessage(const FromMonitor& message);
+
+  Callbacks callbacks_;
+  std::unique_ptr<MonitorSocket> socket_;
+};
+
+}  // namespace msb::sandbox
