@@ -95,5 +95,66 @@ TEST(CommandLineTest, MessageLevelsMayStandAnywhere) {
   EXPECT_EQ(std::get<CommandLine>(parsed).log_level, base::LogLevel::kDebug);
 }
 
+template <typename Options>
+Options Command(std::vector<const char*> argv) {
+  const auto parsed = Parse(std::move(argv));
+  if (const auto* leave = std::get_if<Leave>(&parsed)) {
+    ADD_FAILURE() << leave->text;
+    return {};
+  }
+  return std::get<Options>(std::get<CommandLine>(parsed).command);
+}
+
+TEST(CommandLineTest, ADetachedSandboxHasANameAndLimits) {
+  const ExeOptions exe = Exe(
+      {"msb", "exe", "-d", "--name", "box", "--lifetime", "10m", "--idle", "90s", "-t", "base"});
+  EXPECT_TRUE(exe.detach);
+  EXPECT_TRUE(exe.tty);
+  EXPECT_EQ(exe.name, "box");
+  EXPECT_EQ(exe.lifetime_ms, 600'000u);
+  EXPECT_EQ(exe.idle_ms, 90'000u);
+}
+
+TEST(CommandLineTest, WhatOnlyADetachedSandboxHasIsRefusedWithout) {
+  EXPECT_NE(Error({"msx", "base", "--idle", "2m"}, 125).find("add -d"), std::string::npos);
+  EXPECT_NE(Error({"msx", "base", "-t"}, 125).find("add -d"), std::string::npos);
+  EXPECT_NE(Error({"msx", "-d", "--name", "a/b", "base"}, 125).find("\"a/b\""), std::string::npos);
+  EXPECT_NE(Error({"msx", "--lifetime", "soon", "base"}, 125).find("\"soon\""), std::string::npos);
+}
+
+TEST(CommandLineTest, ExecTakesItsProgramAfterTheDashesOrPlain) {
+  const auto dashes = Command<ExecOptions>(
+      {"msb", "exec", "-it", "box", "--user", "nobody", "--", "ls", "-l", "--", "x"});
+  EXPECT_EQ(dashes.sandbox, "box");
+  EXPECT_TRUE(dashes.input && dashes.tty);
+  EXPECT_EQ(dashes.user, "nobody");
+  EXPECT_EQ(dashes.arguments, (std::vector<std::string>{"ls", "-l", "--", "x"}));
+  const auto plain = Command<ExecOptions>({"msb", "exec", "box", "ls", "/"});
+  EXPECT_EQ(plain.arguments, (std::vector<std::string>{"ls", "/"}));
+  EXPECT_FALSE(plain.input || plain.tty);
+  EXPECT_NE(Error({"msb", "exec", "box"}, 125).find("which program"), std::string::npos);
+  EXPECT_NE(Error({"msb", "exec", "box", "ls", "-l"}, 125).find("after --"), std::string::npos);
+}
+
+TEST(CommandLineTest, TheCommandsOfSandboxesHaveTheirOptions) {
+  EXPECT_TRUE(Command<PsOptions>({"msb", "ps", "-a", "--json"}).json);
+  const auto logs = Command<LogsOptions>({"msb", "logs", "-f", "-t", "5", "box"});
+  EXPECT_TRUE(logs.follow);
+  EXPECT_EQ(logs.tail, 5u);
+  const auto stop = Command<StopOptions>({"msb", "stop", "a", "b", "-t", "3"});
+  EXPECT_EQ(stop.sandboxes, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(stop.grace_s, 3u);
+  EXPECT_TRUE(Command<RemoveOptions>({"msb", "rm", "-a"}).all);
+  EXPECT_FALSE(Command<AttachOptions>({"msb", "attach", "--no-stdin", "box"}).input);
+}
+
+TEST(CommandLineTest, AWrongCommandLineIsUsageAndPointsToTheCommandsHelp) {
+  EXPECT_NE(Error({"msb", "stop"}, 2).find("msb stop --help"), std::string::npos);
+  Error({"msb", "rm"}, 2);
+  Error({"msb", "rm", "-a", "box"}, 2);
+  Error({"msb", "stop", "-t", "-1", "box"}, 2);
+  EXPECT_NE(Error({"msb", "ps", "--", "x"}, 2).find("nothing after --"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace msb::cli

@@ -110,11 +110,11 @@ base::Result<bool> Stop(const StopOptions& options) {
 }
 
 base::Result<std::vector<std::string>> EndedSandboxes() {
-  std::vector<std::string> names;
+  std::vector<std::string> ids;
   for (const sandbox::State& state : TRY(sandbox::ListSandboxes(/*ended_too=*/true))) {
-    if (state.phase == sandbox::Phase::kEnded) names.push_back(state.name);
+    if (state.phase == sandbox::Phase::kEnded) ids.push_back(state.id);
   }
-  return names;
+  return ids;
 }
 
 base::Status Resume(const std::string& name) {
@@ -137,8 +137,8 @@ int RunRemove(const RemoveOptions& options) {
   if (!names) return Complain(names.error().message(), kFailure);
   int code = 0;
   for (const std::string& name : *names) {
-    const base::Status removed = sandbox::RemoveSandbox(name);
-    if (removed) std::puts(name.c_str());
+    const base::Result<std::string> removed = sandbox::RemoveSandbox(name);
+    if (removed) std::puts(removed->c_str());
     if (!removed) code = Complain(removed.error().message(), kFailure);
   }
   return code;

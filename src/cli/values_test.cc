@@ -1,6 +1,7 @@
 #include "src/cli/values.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 namespace msb::cli {
 namespace {
@@ -18,6 +19,37 @@ TEST(SizeTest, NonsenseIsAnErrorThatQuotesIt) {
     const auto size = ParseSize(text);
     ASSERT_FALSE(size) << text;
     EXPECT_NE(size.error().message().find(fmt::format("\"{}\"", text)), std::string::npos);
+  }
+}
+
+TEST(DurationTest, HasAUnitOrIsHours) {
+  EXPECT_EQ(*ParseDuration("90s"), 90'000u);
+  EXPECT_EQ(*ParseDuration("10m"), 600'000u);
+  EXPECT_EQ(*ParseDuration("2"), 2u * 3'600'000);
+  EXPECT_EQ(*ParseDuration("2h"), 2u * 3'600'000);
+  EXPECT_EQ(*ParseDuration("1d"), 86'400'000u);
+  EXPECT_EQ(*ParseDuration("1w"), 7u * 86'400'000);
+  EXPECT_EQ(*ParseDuration("1mo"), 30ull * 86'400'000);
+  EXPECT_EQ(*ParseDuration("1y"), 365ull * 86'400'000);
+}
+
+TEST(DurationTest, NonsenseIsAnErrorThatQuotesIt) {
+  for (const char* text : {"", "s", "1x", "-1s", "0", "0m", "1.5h", "1 s", "101y",
+                           "99999999999999999999s", "18446744073709551615w"}) {
+    const auto duration = ParseDuration(text);
+    ASSERT_FALSE(duration) << text;
+    EXPECT_NE(duration.error().message().find(fmt::format("\"{}\"", text)), std::string::npos);
+  }
+}
+
+TEST(SignalTest, IsANameOrANumber) {
+  EXPECT_EQ(*ParseSignal("SIGTERM"), SIGTERM);
+  EXPECT_EQ(*ParseSignal("QUIT"), SIGQUIT);
+  EXPECT_EQ(*ParseSignal("9"), 9);
+  EXPECT_EQ(*ParseSignal("SIGRTMIN+3"), SIGRTMIN + 3);
+  EXPECT_EQ(*ParseSignal("RTMIN"), SIGRTMIN);
+  for (const char* text : {"", "SIG", "SIGNOSUCH", "0", "-1", "65", "9x", "RTMIN+99", "term"}) {
+    EXPECT_FALSE(ParseSignal(text)) << text;
   }
 }
 

@@ -59,6 +59,8 @@ void AddImport(CLI::App& app, Options& options, Action& action) {
   AddList(command, "--env", options.import.env, "NAME=VALUE (repeatable)");
   command->add_option("--workdir", options.import.workdir, "Where it starts");
   command->add_option("--user", options.import.user, "Who it is: a name or number, with :GROUP");
+  command->add_option("--stop-signal", options.import.stop_signal,
+                      "What msb stop sends it (default SIGTERM)");
   command->callback([&] { action = [&] { return RunImport(options.common, options.import); }; });
 }
 

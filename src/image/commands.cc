@@ -83,6 +83,7 @@ base::Result<ImageConfig> ConfigFromOptions(const ImportCommandOptions& options)
   config.env = options.env;
   config.workdir = options.workdir;
   config.user = options.user;
+  config.stop_signal = options.stop_signal;
   for (const std::string& variable : config.env) {
     const size_t equals = variable.find('=');
     if (equals == std::string::npos || equals == 0) {

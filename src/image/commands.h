@@ -31,6 +31,7 @@ struct ImportCommandOptions {
   std::vector<std::string> env;
   std::string workdir;
   std::string user;
+  std::string stop_signal;
 };
 
 base::Status RunLoad(const CommonOptions& common, const LoadOptions& options);

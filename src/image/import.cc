@@ -37,6 +37,7 @@ Array Strings(const std::vector<std::string>& strings) {
 std::string ConfigText(const ImageConfig& config, const LayerRecord& layer) {
   Object run;
   if (!config.user.empty()) run["User"] = config.user;
+  if (!config.stop_signal.empty()) run["StopSignal"] = config.stop_signal;
   if (!config.env.empty()) run["Env"] = Strings(config.env);
   if (!config.entrypoint.empty()) run["Entrypoint"] = Strings(config.entrypoint);
   if (!config.cmd.empty()) run["Cmd"] = Strings(config.cmd);

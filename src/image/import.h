@@ -13,7 +13,7 @@ namespace msb::image {
 
 struct ImportOptions {
   std::vector<std::string> names;  // TaggedName; at least one
-  ImageConfig config;              // entrypoint, cmd, env, workdir, user
+  ImageConfig config;              // entrypoint, cmd, env, workdir, user, stop_signal
 };
 
 // `path`: a directory, a tar, or "-" for a tar on standard input.

@@ -68,7 +68,7 @@ base::Result<std::vector<State>> ListSandboxes(bool ended_too) {
   return states;
 }
 
-base::Status RemoveSandbox(const std::string& name) {
+base::Result<std::string> RemoveSandbox(const std::string& name) {
   const base::UniqueFd parent = TRY(RunDirectory::OpenParent());
   const base::UniqueFd lock = TRY(RunDirectory::OpenParentLock(parent.get()));
   TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
@@ -79,7 +79,8 @@ base::Status RemoveSandbox(const std::string& name) {
                       found.state.name, found.state.name);
   }
   ReleaseName(parent.get(), found.state.name, found.state.id);
-  return base::RemoveTreeAt(parent.get(), found.state.id);
+  TRY(base::RemoveTreeAt(parent.get(), found.state.id));
+  return found.state.name;
 }
 
 }  // namespace msb::sandbox

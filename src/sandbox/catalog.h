@@ -25,7 +25,7 @@ base::Result<FoundSandbox> FindSandbox(const std::string& name);
 // In the order of their creation; those that have ended only if `ended_too`.
 base::Result<std::vector<State>> ListSandboxes(bool ended_too);
 
-// What is left of one that has ended: state, log, name.
-base::Status RemoveSandbox(const std::string& name);
+// What is left of one that has ended: state, log, name. Returns its name.
+base::Result<std::string> RemoveSandbox(const std::string& name);
 
 }  // namespace msb::sandbox

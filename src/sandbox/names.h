@@ -1,4 +1,4 @@
-// Names of sandboxes: a symbolic link names/<name> -> <id> in the run directories' parent.
+// Names of sandboxes: a symbolic link .names/<name> -> <id> in the run directories' parent.
 //
 // Reserving one is making the link, so two sandboxes can never have the same. Callers hold the
 // parent's lock (run_directory.h) where it says so. Any thread.
@@ -11,7 +11,7 @@
 
 namespace msb::sandbox {
 
-inline constexpr const char* kNamesDirectory = "names";
+inline constexpr const char* kNamesDirectory = ".names";
 
 // 1 to 63 of [A-Za-z0-9_-], the first a letter or digit.
 bool IsSandboxName(std::string_view name);

@@ -6,7 +6,7 @@
 //     control      the monitor's socket
 //     state.json   src/sandbox/state.h
 //     log, log.1   what a detached program wrote: src/sandbox/program_log.h
-//   names/<name>   src/sandbox/names.h
+//   .names/<name>  src/sandbox/names.h
 //   .lock          shared: creating a directory; exclusive: reserving a name, removing a directory
 //
 // A directory whose lock nobody holds is a dead sandbox's. That of a detached one stays, so that

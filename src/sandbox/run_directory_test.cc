@@ -1,37 +1,18 @@
 #include "src/sandbox/run_directory.h"
 
-#include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cstdlib>
 
 #include "src/base/json.h"
 #include "src/base/sys.h"
 #include "src/sandbox/guest_log.h"
 #include "src/sandbox/host_identity.h"
+#include "src/sandbox/testing.h"
 
 namespace msb::sandbox {
 namespace {
 
-class RunDirectoryTest : public testing::Test {
- protected:
-  void SetUp() override {
-    char name[] = "/tmp/msb-run-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    home_ = name;
-    ::setenv("MSB_HOME", name, 1);
-    id_ = base::RandomHex(16);
-  }
-  void TearDown() override { ASSERT_TRUE(base::RemoveTreeAt(AT_FDCWD, home_)); }
-
-  bool Exists(const std::string& name) {
-    return ::faccessat(RunDirectory::OpenParent()->get(), name.c_str(), F_OK, 0) == 0;
-  }
-
-  std::string home_, id_;
-};
+using RunDirectoryTest = HomeTest;
 
 TEST_F(RunDirectoryTest, HoldsItsLockAndStateAndGoesWithItsOwner) {
   {
