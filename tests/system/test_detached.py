@@ -10,43 +10,11 @@ import signal
 import struct
 import subprocess
 import termios
-import uuid
 
 import pytest
 from conftest import command, exe, pids, run, sh, wait_until
+from detached import detach, listed, name, status, wait_for_end  # noqa: F401
 from test_faults import make_tree
-
-
-@pytest.fixture
-def name():
-    """A name nobody has; whatever it became is gone afterwards."""
-    made = f"t-{uuid.uuid4().hex[:12]}"
-    yield made
-    run("stop", "-t", "0", made)
-    run("rm", made)
-
-
-def detach(name, *arguments, image="busybox", script="sleep 1000", words=(), **options):
-    """A detached sandbox of that name that runs a shell script."""
-    first, *rest = ["/bin/sh", "-c", script, *words]
-    done = exe("-d", "--name", name, *arguments, image, "-e", first, "--", *rest, **options)
-    assert (done.returncode, done.stdout) == (0, f"{name}\n".encode()), done.stderr
-    return done
-
-
-def listed(name):
-    """Its line of `ps -a --json`, or None."""
-    rows = json.loads(run("ps", "-a", "--json").stdout)
-    return next((row for row in rows if row["name"] == name), None)
-
-
-def status(name):
-    row = listed(name)
-    return row and row["status"]
-
-
-def wait_for_end(name):
-    return wait_until(lambda: status(name) == "ended" and listed(name), f"the end of {name}")
 
 
 # --- start ----------------------------------------------------------------------------------------------
