@@ -139,6 +139,8 @@ int RunRemove(const RemoveOptions& options) {
   for (const std::string& name : *names) {
     const base::Result<std::string> removed = sandbox::RemoveSandbox(name);
     if (removed) std::puts(removed->c_str());
+    // Somebody else may have removed it meanwhile, which is what --all is for.
+    if (!removed && options.all && removed.error().code() == base::ErrorCode::kNotFound) continue;
     if (!removed) code = Complain(removed.error().message(), kFailure);
   }
   return code;
