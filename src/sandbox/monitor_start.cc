@@ -1,5 +1,6 @@
 // The start of a sandbox: jails, devices, agent, program. See monitor.h.
 #include <fcntl.h>
+#include <malloc.h>
 #include <time.h>
 
 #include <array>
@@ -203,6 +204,7 @@ void Monitor::OnReady() {
   deadline_.Disarm();
   if (disk_full_) Apply(Happening::kDiskFull);
   UpdateIdle();
+  ::malloc_trim(0);  // the start needed far more than what follows, which may be long
 }
 
 }  // namespace msb::sandbox
