@@ -196,6 +196,8 @@ uint64_t Process::KeepFrom(const Channel& channel) const {
 }
 
 void Process::Read(Channel& channel) {
+  // Whoever is woken reads on: an end is said once, or the two wake each other for ever.
+  if (channel.ended) return;
   const uint64_t before = channel.ring->end();
   while (channel.readable && !channel.ended && ReadOnce(channel)) {
   }

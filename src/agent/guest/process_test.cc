@@ -232,6 +232,14 @@ TEST_F(ProcessTest, ABackgroundChildDoesNotDelayTheExit) {
   ::kill(std::stoi(run->out), SIGKILL);
 }
 
+TEST_F(ProcessTest, AProgramThatHasClosedItsOutputsLeavesTheLoopAtRest) {
+  auto run = Begin(Shell("exec >&- 2>&-; exec sleep 1000"));
+  ASSERT_TRUE(RunUntil([&] { return run->ends.size() == 2; }));
+  int rounds = 0;
+  while (rounds < 100 && loop->RunOnce(0).value()) ++rounds;
+  EXPECT_LT(rounds, 100);
+}
+
 TEST_F(ProcessTest, TheProcessDiesWithItsLastAttachment) {
   auto run = Begin(Shell("echo $$; exec sleep 1000"));
   ASSERT_TRUE(RunUntil([&] { return !run->out.empty(); }));
