@@ -145,8 +145,7 @@ base::Result<std::unique_ptr<sandbox::Lease>> Launch(base::EventLoop& loop, Laun
 }
 
 base::Result<int> RunAttached(Launchable launch, agent::Exec exec) {
-  auto session =
-      TRY(Session::Create({.input = true, .terminal = IsInteractive(), .detachable = false}));
+  auto session = TRY(Session::Create({.input = true, .terminal = IsInteractive(), .joins = false}));
   base::Pair stream = TRY(base::MakeSocketPair(base::SocketType::kStream));
   launch.spec.streams = {static_cast<uint32_t>(launch.files.size())};
   launch.files.push_back(std::move(stream.second));

@@ -23,7 +23,9 @@ base::Result<int> RunIn(const sandbox::FoundSandbox& found, Session::Style style
       {.on_stopping = [&](sandbox::EndReason reason) { session->SandboxStopping(reason); },
        .on_ended = [&](const sandbox::Ended& ended) { session->SandboxEnded(ended); },
        .on_failure = [&](const agent::Failure& failure) { session->Fail(failure.message.data); }}));
-  return session->Run(TRY(client->ConnectAgent()), std::move(request));
+  // Nobody else's program: all of it has come once its code is known.
+  if (style.joins) session->OnExited([&] { (void)client->SayReceived(); });
+  return session->Run(TRY(client->ConnectAgent(style.joins)), std::move(request));
 }
 
 base::Result<int> Exec(const ExecOptions& options) {
@@ -39,7 +41,7 @@ base::Result<int> Exec(const ExecOptions& options) {
   exec.cwd = options.workdir.empty() ? main.cwd : base::Bytes(options.workdir);
   exec.create_cwd = options.workdir.empty() && main.create_cwd;
   exec.user = options.user.empty() ? main.user : base::Bytes(options.user);
-  return RunIn(found, {.input = options.input, .terminal = options.tty, .detachable = false},
+  return RunIn(found, {.input = options.input, .terminal = options.tty, .joins = false},
                std::move(exec));
 }
 
@@ -56,7 +58,7 @@ base::Result<int> Attach(const AttachOptions& options) {
   attach.input = options.input;
   return RunIn(
       found,
-      {.input = options.input, .terminal = found.state.program.pty.has_value(), .detachable = true},
+      {.input = options.input, .terminal = found.state.program.pty.has_value(), .joins = true},
       std::move(attach));
 }
 

@@ -99,7 +99,7 @@ void Session::OnStarted() {
   started_ = true;
   if (raw_) terminal_.Enter();
   // One that is joined has the size of another's terminal.
-  if (style_.detachable && style_.terminal) attachment_->Resize(CurrentWindowSize());
+  if (style_.joins && style_.terminal) attachment_->Resize(CurrentWindowSize());
 }
 
 // --- signals -------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ base::Status Session::WatchInput() {
 void Session::OnInput() {
   std::array<char, kInputPiece> buffer;
   size_t room = std::min(attachment_->Writable(agent::kStdin), buffer.size());
-  if (style_.detachable && room > 0) --room;  // for a key that was held back
+  if (style_.joins && room > 0) --room;  // for a key that was held back
   if (room == 0) {
     if (input_watch_.active()) input_watch_.SetEvents(0);  // on_writable goes on
     return;
@@ -173,7 +173,7 @@ void Session::OnInput() {
     return;
   }
   const std::string_view typed(buffer.data(), static_cast<size_t>(got));
-  if (!raw_ || !style_.detachable) {
+  if (!raw_ || !style_.joins) {
     attachment_->WriteStdin(typed);
     return;
   }
@@ -208,6 +208,7 @@ void Session::OnExit(const agent::Exited& exited) {
     terminal_.Leave();
     Complain("the program was killed: the sandbox has no memory left (raise --memory)");
   }
+  if (received_) release_ = received_;
   Finish(exited.ShellCode());
 }
 

@@ -27,9 +27,11 @@ namespace msb::cli {
 class Session {
  public:
   struct Style {
-    bool input = false;       // our standard input is the program's
-    bool terminal = false;    // the program has a pty
-    bool detachable = false;  // Ctrl-P Ctrl-Q on the terminal leaves the program alone
+    bool input = false;     // our standard input is the program's
+    bool terminal = false;  // the program has a pty
+    // It is the sandbox's own program, which others started: Ctrl-P Ctrl-Q on the terminal leaves
+    // it alone, and its end is the sandbox's.
+    bool joins = false;
   };
 
   static base::Result<std::unique_ptr<Session>> Create(Style style);
@@ -38,6 +40,9 @@ class Session {
   // Called once the exit code is known, for a sandbox that has to go with the program: Run returns
   // when SandboxEnded was called, too.
   void OnFinish(std::function<void()> release) { release_ = std::move(release); }
+
+  // Called when the program has ended, with all its output received; SandboxEnded must follow.
+  void OnExited(std::function<void()> received) { received_ = std::move(received); }
 
   // `stream`: to the agent. Returns the exit code; what went wrong has been printed.
   base::Result<int> Run(base::UniqueFd stream, std::variant<agent::Exec, agent::Attach> request);
@@ -69,6 +74,7 @@ class Session {
   const bool raw_;  // our terminal is the program's
   std::unique_ptr<base::EventLoop> loop_;
   std::function<void()> release_;
+  std::function<void()> received_;
   RawTerminal terminal_;
   DetachKeys detach_keys_;
   base::SignalWatch signals_;

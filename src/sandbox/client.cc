@@ -28,13 +28,19 @@ base::Result<std::unique_ptr<Client>> Client::Connect(base::EventLoop& loop,
   return client;
 }
 
-base::Result<base::UniqueFd> Client::ConnectAgent() {
+base::Result<base::UniqueFd> Client::ConnectAgent(bool joins) {
   base::Pair pair = TRY(base::MakeSocketPair(base::SocketType::kStream));
   ToMonitor message;
-  message.connect_agent.emplace();
+  message.connect_agent = {joins};
   const int theirs = pair.second.get();
   TRY(socket_->Send(message, std::span(&theirs, 1)));
   return std::move(pair.first);
+}
+
+base::Status Client::SayReceived() {
+  ToMonitor message;
+  message.received.emplace();
+  return socket_->Send(message, {});
 }
 
 base::Status Client::Stop(uint32_t grace_ms) {

@@ -36,7 +36,9 @@ class Client {
                                                        Callbacks callbacks);
 
   // A new stream to the agent, for src/agent/client; it works at once, and ends with the sandbox.
-  base::Result<base::UniqueFd> ConnectAgent();
+  // `joins`: see protocol.h.
+  base::Result<base::UniqueFd> ConnectAgent(bool joins = false);
+  base::Status SayReceived();
   base::Status Stop(uint32_t grace_ms);
   base::Status Resume();
 

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "src/base/json.h"
@@ -55,6 +56,7 @@ base::Status Monitor::Watch() {
   deadline_ = TRY(loop_->AddTimer([this] { OnDeadline(); }));
   lifetime_ = TRY(loop_->AddTimer([this] { Stop(EndReason::kLifetime, kGrace); }));
   idle_ = TRY(loop_->AddTimer([this] { Stop(EndReason::kIdle, kGrace); }));
+  drain_ = TRY(loop_->AddTimer([this] { OnProgramReceived(); }));
   return {};
 }
 
@@ -84,6 +86,7 @@ void Monitor::OnClient(Clients::iterator client) {
   if (Serve(*client)) return;
   clients_.erase(client);
   UpdateIdle();
+  EndIfReceived();
 }
 
 bool Monitor::Serve(Client& client) {
@@ -121,10 +124,14 @@ void Monitor::Handle(Client& client, const ToMonitor& message, std::vector<Uniqu
   }
   if (message.connect_agent && fds.size() == 1 && run_ && phase_ != Phase::kStopping) {
     const base::Status connected = ConnectAgent(fds[0].get());
+    if (connected) client.joined = client.joined || message.connect_agent->joins;
     if (connected) return;
     reply.failure = {agent::FailureCode::kSystem, connected.error().message()};
   } else if (message.stop) {
     return Stop(EndReason::kRequested, std::chrono::milliseconds(message.stop->grace_ms));
+  } else if (message.received) {
+    client.joined = false;
+    return EndIfReceived();
   } else if (message.resume && vmm_) {
     const base::Status resumed = ResumeDisks();
     if (resumed) return;
@@ -153,10 +160,16 @@ base::Status Monitor::Listen() {
       TRY(base::ListenUnixAt(run_->fd(), kControlSocket, base::SocketType::kSeqPacket, 0600));
   listener_watch_ = TRY(loop_->Add(listener_.get(), EPOLLIN, [this](uint32_t) {
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!socket || clients_.size() >= kMaxClients) return;
+    if (!socket) return;
     const auto peer = base::GetPeerCredentials(socket.get());
     if (!peer || (peer->uid != 0 && peer->uid != ::geteuid())) return;
-    const auto client = clients_.insert(clients_.end(), Client{std::move(socket), {}});
+    if (clients_.size() >= kMaxClients) {
+      FromMonitor refusal;
+      refusal.failure = {agent::FailureCode::kLimit,
+                         fmt::format("{} commands use this sandbox already", kMaxClients)};
+      return Answer({std::move(socket), {}, false}, refusal);
+    }
+    const auto client = clients_.insert(clients_.end(), Client{std::move(socket), {}, false});
     auto watch =
         loop_->Add(client->socket.get(), EPOLLIN, [this, client](uint32_t) { OnClient(client); });
     if (watch) {
@@ -184,12 +197,7 @@ bool Monitor::Apply(Happening happening) {
 
 base::Status Monitor::WriteState() {
   state_.phase = phase_;
-  base::Status written = run_->WriteState(state_);
-  if (!written && written.error().code() == ErrorCode::kNoSpace && program_log_) {
-    program_log_->RemoveOld();
-    written = run_->WriteState(state_);
-  }
-  return written;
+  return run_->WriteState(state_);
 }
 
 void Monitor::UpdateIdle() {
@@ -207,11 +215,24 @@ void Monitor::OnProgramFailed(const agent::Failure& failure) {
 
 void Monitor::OnProgramExit(const agent::Exited& exited) {
   program_code_ = exited.ShellCode();
+  program_end_ = exited.signaled ? fmt::format("its program was killed by signal {}", exited.value)
+                                 : fmt::format("its program ended with code {}", exited.value);
+  if (exited.out_of_memory) {
+    program_end_ = "its program was killed: the sandbox has no memory left (raise --memory)";
+  }
+  drain_.Arm(kDrain);
+  EndIfReceived();
+}
+
+void Monitor::EndIfReceived() {
+  const bool reading = std::ranges::any_of(clients_, &Client::joined);
+  if (drain_.armed() && !reading) OnProgramReceived();
+}
+
+void Monitor::OnProgramReceived() {
+  drain_.Disarm();
   if (stop_reason_) return End(*stop_reason_, StopMessage());
-  std::string how = exited.signaled ? fmt::format("was killed by signal {}", exited.value)
-                                    : fmt::format("ended with code {}", exited.value);
-  if (exited.out_of_memory) how = "was killed: the sandbox has no memory left (raise --memory)";
-  if (spec_.temporary) return End(EndReason::kProgramEnded, "its program " + how);
+  if (spec_.temporary) return End(EndReason::kProgramEnded, program_end_);
   Stop(EndReason::kProgramEnded, std::chrono::milliseconds(0));
 }
 
@@ -288,8 +309,10 @@ void Monitor::AskForShutdown(std::chrono::milliseconds grace) {
   shutdown.signal = spec_.stop_signal;
   agent_->SendShutdown(shutdown, [this](const agent::Answer<void>& answer) {
     // Disks are safe; no need to watch the guest power off. How a detached program ended comes on
-    // its own stream.
-    if (answer && (!program_ || program_code_)) End(*stop_reason_, StopMessage());
+    // its own stream, to others, too.
+    if (answer && (!program_ || (program_code_ && !drain_.armed()))) {
+      End(*stop_reason_, StopMessage());
+    }
   });
   // A guest that answers gets the time to settle; one that does not is at its end with the grace.
   guest_answers_ = false;
@@ -365,6 +388,8 @@ void Monitor::KeepRecord() {
   state_.ended_ms = WallClockMs();
   const base::Status written = WriteState();
   if (!written) LOG(kWarning, "cannot record the end: {}", written.error().message());
+  run_->ReleaseRoom();
+  if (program_log_) program_log_->Finish();
   ::unlinkat(run_->fd(), kControlSocket, 0);
   run_->Keep();
 }

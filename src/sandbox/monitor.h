@@ -37,12 +37,14 @@ class Monitor {
   // How long a guest may take from its start until its agent has set up the root: generous, since
   // it ends only guests that hang.
   static constexpr std::chrono::seconds kStartDeadline{120};
-  static constexpr size_t kMaxClients = 256;
+  static constexpr size_t kMaxClients = 900;
   // What a stop by a limit or by SIGTERM leaves the programs.
   static constexpr std::chrono::seconds kGrace{10};
   // What a guest that answers may need beyond the grace, to kill what is left and settle its disks.
   static constexpr std::chrono::seconds kSettleTemporary{2};
   static constexpr std::chrono::seconds kSettle{60};
+  // What those who joined a program have to read its last output.
+  static constexpr std::chrono::seconds kDrain{5};
 
   static base::Result<std::unique_ptr<Monitor>> Create(base::UniqueFd lease);
   ~Monitor();
@@ -54,11 +56,12 @@ class Monitor {
   struct Client {
     base::UniqueFd socket;
     base::Watch watch;
+    bool joined = false;  // reads the program's output, and has not said that it has it all
   };
   using Clients = std::list<Client>;
 
   Monitor(std::unique_ptr<base::EventLoop> loop, base::UniqueFd lease)
-      : loop_(std::move(loop)), lease_{std::move(lease), {}} {}
+      : loop_(std::move(loop)), lease_{std::move(lease), {}, false} {}
   base::Status Watch();
   base::Status Listen();
 
@@ -89,6 +92,9 @@ class Monitor {
   void UpdateIdle();
   void OnProgramFailed(const agent::Failure& failure);
   void OnProgramExit(const agent::Exited& exited);
+  // Once the program has ended and whoever joined it has read all, or has had the time.
+  void EndIfReceived();
+  void OnProgramReceived();
   void OnVmmEvent(const vmm::FromVmm& event);
   void Notice(const char* line);
   void OnKernelStatus();
@@ -125,10 +131,12 @@ class Monitor {
   std::unique_ptr<agent::Control> agent_;
   std::optional<ProgramLog> program_log_;
   std::unique_ptr<agent::Attachment> program_;
+  std::string program_end_;          // for people
   std::optional<int> program_code_;  // how it ended, or why it never ran
   base::Timer deadline_;             // of the start, then of the stop
   base::Timer lifetime_;
   base::Timer idle_;
+  base::Timer drain_;          // armed: the program has ended
   base::LogRate notices_;      // a guest can cause them
   std::string vmm_complaint_;  // why msb-vmm said that it gives up
   uint32_t next_stream_ = 1;

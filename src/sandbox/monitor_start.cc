@@ -159,6 +159,7 @@ base::Status Monitor::ConnectAgent(int stream_fd) {
 
 base::Status Monitor::StartProgram(const agent::Exec& program) {
   program_log_ = TRY(ProgramLog::Create(run_->fd()));
+  run_->ReserveRoom();
   base::Pair pair = TRY(base::MakeSocketPair(base::SocketType::kStream));
   TRY(ConnectAgent(pair.second.get()));
   agent::Attachment::Callbacks callbacks;

@@ -54,6 +54,10 @@ void ProgramLog::Append(LogStream stream, std::string_view output) {
   }
 }
 
+void ProgramLog::Finish() {
+  if (lost_ > 0) AppendPiece(LogStream::kStdout, "");
+}
+
 void ProgramLog::AppendPiece(LogStream stream, std::string_view piece) {
   LogEntry entry{Now(), stream, base::Bytes(piece), std::nullopt};
   if (lost_ > 0) entry.lost = lost_;
@@ -83,8 +87,6 @@ base::Status ProgramLog::Rotate() {
   torn_ = false;
   return {};
 }
-
-void ProgramLog::RemoveOld() const { ::unlinkat(directory_fd_, kOldLogFile, 0); }
 
 // --- reading -------------------------------------------------------------------------------------
 

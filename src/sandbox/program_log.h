@@ -43,8 +43,8 @@ class ProgramLog {
  public:
   static base::Result<ProgramLog> Create(int run_directory_fd);
   void Append(LogStream stream, std::string_view output);
-  // Gives up the older file: something else needs the room.
-  void RemoveOld() const;
+  // Nothing follows: if output was lost at the end, that is said now, should there be room.
+  void Finish();
 
  private:
   explicit ProgramLog(int directory_fd, base::UniqueFd file)

@@ -53,8 +53,16 @@ BOOST_DESCRIBE_STRUCT(SandboxSpec, (),
                        stop_signal, lifetime_ms, idle_ms, configure, streams))
 
 // A new stream to the agent: the packet's one descriptor (SOCK_STREAM) is connected to it.
-struct ConnectAgent {};
-BOOST_DESCRIBE_STRUCT(ConnectAgent, (), ())
+struct ConnectAgent {
+  // It is for an attachment of the sandbox's own program. When that has ended the sandbox waits
+  // (not for ever) until this client says Received, so that nobody misses its last words.
+  bool joins = false;
+};
+BOOST_DESCRIBE_STRUCT(ConnectAgent, (), (joins))
+
+// All of the program's output, and its exit.
+struct Received {};
+BOOST_DESCRIBE_STRUCT(Received, (), ())
 
 // Ends the sandbox: the stop signal to its programs, the kill after the grace. Without grace at
 // once. A second Stop can shorten the first.
@@ -76,8 +84,10 @@ struct ToMonitor {
   std::optional<ConnectAgent> connect_agent;
   std::optional<Stop> stop;
   std::optional<Resume> resume;
+  std::optional<Received> received;
 };
-BOOST_DESCRIBE_STRUCT(ToMonitor, (), (version, message_fd, start, connect_agent, stop, resume))
+BOOST_DESCRIBE_STRUCT(ToMonitor, (),
+                      (version, message_fd, start, connect_agent, stop, resume, received))
 
 enum class EndReason {
   kProgramEnded,  // a detached sandbox's program

@@ -14,6 +14,8 @@ namespace msb::sandbox {
 namespace {
 
 constexpr const char* kParentLock = ".lock";
+constexpr const char* kReserveFile = "reserve";
+constexpr off_t kReservedBytes = 64 * 1024;
 
 }  // namespace
 
@@ -108,9 +110,22 @@ RunDirectory::~RunDirectory() {
   if (!removed) LOG(kWarning, "cannot remove run directory {}: {}", id_, removed.error().message());
 }
 
+void RunDirectory::ReserveRoom() const {
+  const auto file = base::OpenFileAt(directory_.get(), kReserveFile, O_WRONLY | O_CREAT, 0600);
+  if (file) (void)::posix_fallocate(file->get(), 0, kReservedBytes);
+}
+
+void RunDirectory::ReleaseRoom() const { ::unlinkat(directory_.get(), kReserveFile, 0); }
+
 base::Status RunDirectory::WriteState(const State& state) const {
-  return base::ReplaceFileAt(directory_.get(), kStateFile, base::json::Write(state), 0600,
-                             /*durable=*/false);
+  const std::string text = base::json::Write(state);
+  const auto write = [&] {
+    return base::ReplaceFileAt(directory_.get(), kStateFile, text, 0600, /*durable=*/false);
+  };
+  base::Status written = write();
+  if (written || written.error().code() != base::ErrorCode::kNoSpace) return written;
+  ReleaseRoom();
+  return write().WithContext("the sandboxes' run directory is full");
 }
 
 void SweepRunDirectories() {

@@ -43,6 +43,9 @@ class RunDirectory {
   int fd() const { return directory_.get(); }
   int lock_fd() const { return lock_.get(); }
   const std::string& name() const { return name_; }
+  // Sets aside what the last WriteState needs, should the file system be full by then.
+  void ReserveRoom() const;
+  void ReleaseRoom() const;
   base::Status WriteState(const State& state) const;
   // The sandbox has ended; what was written of it stays, and its name.
   void Keep() { parent_.Reset(); }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "src/base/sys.h"
+#include "src/sandbox/names.h"
 #include "src/sandbox/run_directory.h"
 
 namespace msb::sandbox {
@@ -24,7 +25,13 @@ class HomeTest : public testing::Test {
     id_ = base::RandomHex(16);
     name_ = "test-" + base::RandomHex(8);
   }
-  void TearDown() override { ASSERT_TRUE(base::RemoveTreeAt(AT_FDCWD, home_)); }
+  void TearDown() override {
+    if (const auto parent = RunDirectory::OpenParent()) {
+      (void)base::RemoveTreeAt(parent->get(), id_);
+      ReleaseName(parent->get(), name_, id_);
+    }
+    ASSERT_TRUE(base::RemoveTreeAt(AT_FDCWD, home_));
+  }
 
   static bool Exists(const std::string& name) {
     return ::faccessat(RunDirectory::OpenParent()->get(), name.c_str(), F_OK, 0) == 0;

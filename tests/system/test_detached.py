@@ -1,10 +1,12 @@
 """Sandboxes that stay: started with -d, looked at, joined, ended; by people and by accidents."""
 
+import concurrent.futures
 import fcntl
 import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -12,7 +14,7 @@ import subprocess
 import termios
 
 import pytest
-from conftest import command, exe, pids, run, sh, wait_until
+from conftest import MSB, command, exe, pids, run, sh, wait_until
 from detached import detach, listed, name, status, wait_for_end  # noqa: F401
 from test_faults import make_tree
 
@@ -145,6 +147,28 @@ def test_attach_has_the_input_once_and_the_output_as_often_as_wanted(name, start
     assert third.wait(60) == 0
     assert watcher.wait(60) == 0
     assert watcher.stdout.read().endswith(b"got three\nover\n")
+
+
+def test_who_joined_a_program_gets_all_of_its_last_words(name, start):
+    """The sandbox ends with its program, but not before they have been read."""
+    detach(name, script="read go; head -c 3000000 /dev/zero | tr '\\0' x; exit 4")
+    reader = start("attach", "--no-stdin", name)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        read = pool.submit(lambda: len(reader.communicate(timeout=60)[0]))
+        assert len(run("attach", name, input=b"go\n").stdout) == 3_000_000
+        assert read.result() == 3_000_000
+    assert reader.returncode == 4
+    assert len(run("logs", name).stdout) == 3_000_000
+
+
+def test_who_joined_a_program_and_does_not_read_holds_it_up_for_some_seconds_only(name, start):
+    detach(name, script="read go; echo over; exit 4")
+    deaf = start("attach", "--no-stdin", name)
+    wait_until(lambda: pathlib.Path(f"/proc/{deaf.pid}/stat").exists(), "the reader")
+    os.kill(deaf.pid, signal.SIGSTOP)
+    assert run("attach", name, input=b"go\n").returncode == 4
+    assert listed(name)["exit_code"] == 4
+    os.kill(deaf.pid, signal.SIGCONT)
 
 
 def test_a_terminal_is_joined_left_and_joined_again(name, terminal):
@@ -339,6 +363,30 @@ def test_a_full_host_disk_pauses_and_ps_says_so(tmp_path, name):
     finally:
         run("stop", "-t", "0", name)
         subprocess.run(["umount", "-l", small], check=True)
+
+
+def test_a_full_run_directory_loses_output_and_says_so_but_not_the_end(name):
+    if os.geteuid() != 0:
+        pytest.skip("mounts a small file system")
+    # In a mount namespace of its own, where the run directories have two megabytes.
+    script = f"""
+        set -e
+        msb={shlex.quote(str(MSB))}
+        mount -t tmpfs -o size=2M,mode=0700 none /run/msb
+        $msb exe -d --name {name} busybox -e sh -- -c 'yes | head -c 4000000; read go; echo the end; exit 4' >/dev/null
+        until df /run/msb | grep -q 100%; do :; done
+        $msb ps
+        echo | $msb attach --no-stdin {name} & echo | $msb attach {name} >/dev/null || echo code $?
+        wait
+        $msb ps -a
+        $msb exe busybox -e true || echo refused
+        $msb logs {name} 2>&1 >/dev/null | head -1
+    """
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=120)
+    assert re.search(rf"{name} +busybox +running", done.stdout), done
+    assert re.search(rf"{name} +busybox +ended \(4\)", done.stdout), done
+    assert "code 4" in done.stdout
+    assert "bytes of output are missing" in done.stdout
 
 
 def test_a_reboot_forgets_what_has_ended(name):
