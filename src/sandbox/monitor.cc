@@ -22,6 +22,13 @@ constexpr size_t kLogLines = 40;
 constexpr size_t kMaxLog = 8 * 1024;
 constexpr size_t kMaxMessage = 1024;
 
+// The longest length up to `most` that does not cut a character of UTF-8 in two.
+size_t CutBeforeCharacter(std::string_view text, size_t most) {
+  if (text.size() <= most) return text.size();
+  while (most > 0 && (static_cast<uint8_t>(text[most]) & 0xc0) == 0x80) --most;
+  return most;
+}
+
 base::Result<ToMonitor> ParseMessage(std::string_view text, std::vector<UniqueFd>& fds) {
   const ToMonitor message = TRY(base::json::Parse<ToMonitor>(text));
   if (!message.message_fd) return message;
@@ -367,7 +374,7 @@ void Monitor::End(EndReason reason, std::string message, bool show_log) {
   const bool keep = spec_.detached && ready_;
   phase_ = Phase::kEnded;
   // Foreign text may be in it, and all of it must fit into one packet.
-  if (message.size() > kMaxMessage) message.resize(kMaxMessage);
+  message.resize(CutBeforeCharacter(message, kMaxMessage));
   ended_ = Ended{reason, std::move(message), {}, ExitCodeFor(reason)};
   // The guest first: nothing may run that believes in devices which are gone.
   const auto reap = [](const jail::Child& child) {
