@@ -72,8 +72,18 @@ void DrainDirectoryEvents(int watch_fd);
 enum class LockMode { kShared, kExclusive };
 Status TryLock(int fd, LockMode mode);   // kBusy if held elsewhere
 Status WaitLock(int fd, LockMode mode);  // blocks
-// Exclusive, on the one byte at `position` (which need not exist): many locks in one file. Blocks.
+// Exclusive, on the one byte at `position` (which need not exist): many locks in one file. Wait
+// blocks; Try gives kBusy if it is held elsewhere.
 Status WaitLockByte(int fd, uint64_t position);
+Status TryLockByte(int fd, uint64_t position);
+Status UnlockByte(int fd, uint64_t position);
+struct LockedRange {
+  uint64_t start;
+  uint64_t length;
+};
+// One of the locks that others hold in that range (not the caller's own), cut to it; absent if
+// there is none. Which of several is up to the kernel: not always the first.
+Result<std::optional<LockedRange>> FindLock(int fd, LockedRange within);
 // flock(2), exclusive: for a read-only descriptor, which may then be handed to a jail. kBusy if
 // held.
 Status TryLockDescriptor(int fd);
