@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "src/base/affinity.h"
 #include "src/base/bytes.h"
 #include "src/base/log.h"
 #include "src/base/result.h"
@@ -23,8 +24,9 @@ struct ExeOptions {
   uint64_t memory_bytes = 1024ull << 20;
   uint64_t disk_bytes = image::kDefaultDiskBytes;
   std::vector<base::Bytes> env;
-  std::string workdir;  // empty: the image's
-  std::string user;     // empty: the image's
+  base::CpuList cpu_list;  // of the host, that it may run on; empty: those that msb may
+  std::string workdir;     // empty: the image's
+  std::string user;        // empty: the image's
   Engine engine = Engine::kAuto;
   std::string name;  // empty: none was asked for
   bool detach = false;

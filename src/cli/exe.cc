@@ -91,6 +91,8 @@ base::Result<Launchable> Prepare(const ExeOptions& options, image::RunnableImage
   spec.name = options.name;
   spec.image = image.name;
   spec.memory_bytes = options.memory_bytes;
+  if (!options.cpu_list.empty()) TRY(base::CheckUsable(options.cpu_list));
+  spec.cpus = options.cpu_list;
 
   vmm::Disk root;
   for (image::ImagePart& part : image.parts) {

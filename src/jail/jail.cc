@@ -8,7 +8,6 @@
 #include "src/jail/jail.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
@@ -17,6 +16,7 @@
 
 #include <array>
 
+#include "src/base/affinity.h"
 #include "src/base/sys.h"
 #include "src/jail/child.h"
 #include "src/jail/seccomp.h"
@@ -72,14 +72,7 @@ base::Status RunChild(const JailSpec& spec, int& parent_socket, int null_fd) {
     return base::FailErrno("cannot fix the address layout");
   }
   TRY(SetLimits(spec.limits));
-  if (spec.cpu) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(static_cast<size_t>(*spec.cpu), &one);
-    if (::sched_setaffinity(0, sizeof one, &one) < 0) {
-      return base::FailErrno("cannot run on CPU {}", *spec.cpu);
-    }
-  }
+  if (spec.cpu) (void)base::SetAllowedCpus(0, {*spec.cpu});
   TRY(DropPrivileges());
   std::vector<char*> argv = Pointers(spec.argv);
   std::vector<char*> envp = Pointers(spec.env);

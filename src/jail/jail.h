@@ -57,7 +57,9 @@ struct JailSpec {
   gid_t host_gid = 0;
   Root root;
   std::vector<Limit> limits;
-  std::optional<int> cpu;  // the one CPU it runs on; absent: wherever the caller may
+  // The one CPU it runs on; absent, or if the host has taken it away meanwhile: wherever the caller
+  // may.
+  std::optional<int> cpu;
   bool fixed_address_layout =
       false;  // personality(ADDR_NO_RANDOMIZE): UML re-executes itself otherwise
   // Installed last, inherited by the program: must allow execveat. Empty: the program installs its

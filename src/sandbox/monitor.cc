@@ -10,6 +10,7 @@
 
 #include "src/base/json.h"
 #include "src/base/log.h"
+#include "src/sandbox/pinning.h"
 
 namespace msb::sandbox {
 namespace {
@@ -213,6 +214,24 @@ void Monitor::UpdateIdle() {
   if (!idle_.armed()) idle_.Arm(std::chrono::milliseconds(*spec_.idle_ms));
 }
 
+base::Status Monitor::MoveTo(int cpu) {
+  const auto pin = [this](int to) -> base::Status {
+    TRY(PinProcesses(vmm_->child().pid, to));
+    return PinProcesses(kernel_->child.pid, to);
+  };
+  const base::Status moved = pin(cpu);
+  if (!moved) {
+    (void)pin(*placement_->cpu());
+    return moved;
+  }
+  // A guest process that was just being forked may have been missed. The guest's kernel forks one
+  // at a time: when it answers, it is past that fork.
+  agent_->SendPing([this, pin](const agent::Answer<void>& answer) {
+    if (answer && !ended_) (void)pin(*placement_->cpu());
+  });
+  return {};
+}
+
 void Monitor::OnProgramFailed(const agent::Failure& failure) {
   // The guest is gone, and its status says why.
   if (failure.code == agent::FailureCode::kDisconnected) return;
@@ -385,6 +404,7 @@ void Monitor::End(EndReason reason, std::string message, bool show_log) {
   vmm_watch_.Reset();
   if (kernel_) reap(kernel_->child);
   if (vmm_) reap(vmm_->child());
+  placement_.reset();
   if (show_log && log_) ended_->guest_log.data = log_->Tail(kLogLines, kMaxLog);
   if (keep) KeepRecord();
   loop_->Stop();

@@ -24,6 +24,7 @@
 #include "src/sandbox/guest_log.h"
 #include "src/sandbox/host_identity.h"
 #include "src/sandbox/lifecycle.h"
+#include "src/sandbox/placement.h"
 #include "src/sandbox/program_log.h"
 #include "src/sandbox/protocol.h"
 #include "src/sandbox/run_directory.h"
@@ -90,6 +91,7 @@ class Monitor {
   bool Apply(Happening happening);  // false: it changes nothing
   base::Status WriteState();
   void UpdateIdle();
+  base::Status MoveTo(int cpu);
   void OnProgramFailed(const agent::Failure& failure);
   void OnProgramExit(const agent::Exited& exited);
   // Once the program has ended and whoever joined it has read all, or has had the time.
@@ -123,6 +125,7 @@ class Monitor {
   State state_;
   HostIdentity identity_;
   std::optional<RunDirectory> run_;
+  std::unique_ptr<Placement> placement_;
   std::unique_ptr<GuestLog> log_;
   std::optional<GuestKernel> kernel_;
   base::Watch kernel_watch_;

@@ -9,7 +9,6 @@
 #include "src/base/log.h"
 #include "src/base/paths.h"
 #include "src/sandbox/monitor.h"
-#include "src/sandbox/placement.h"
 
 namespace msb::sandbox {
 namespace {
@@ -83,7 +82,8 @@ base::Status Monitor::StartKernel(const SandboxSpec& spec) {
   guest.host_uid = identity_.uid;
   guest.host_gid = identity_.gid;
   guest.identity_lock_fd = identity_.lock.get();
-  guest.cpu = ChooseCpu();
+  placement_ = Placement::Choose(run_->parent_fd(), spec.cpus);
+  guest.cpu = placement_->cpu();
   guest.log_fd = log_end.get();
   kernel_ = TRY(StartGuestKernel(guest));
   kernel_watch_ =
@@ -205,6 +205,7 @@ void Monitor::OnReady() {
   deadline_.Disarm();
   if (disk_full_) Apply(Happening::kDiskFull);
   UpdateIdle();
+  placement_->Follow(*loop_, [this](int cpu) { return MoveTo(cpu); });
   ::malloc_trim(0);  // the start needed far more than what follows, which may be long
 }
 

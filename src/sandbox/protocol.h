@@ -34,6 +34,7 @@ struct SandboxSpec {
   std::string name;
   std::string image;  // for people
   uint64_t memory_bytes = 0;
+  std::vector<int32_t> cpus;     // of the host, that it may run on; empty: the monitor's
   std::vector<vmm::Disk> disks;  // descriptors by index; the image first, then the writable disk
   bool temporary = true;         // nothing of its disk is kept
   // Its program. That of an attached sandbox is started by whoever holds the lease, and named here
@@ -49,7 +50,7 @@ struct SandboxSpec {
   std::vector<uint32_t> streams;
 };
 BOOST_DESCRIBE_STRUCT(SandboxSpec, (),
-                      (id, name, image, memory_bytes, disks, temporary, program, detached,
+                      (id, name, image, memory_bytes, cpus, disks, temporary, program, detached,
                        stop_signal, lifetime_ms, idle_ms, configure, streams))
 
 // A new stream to the agent: the packet's one descriptor (SOCK_STREAM) is connected to it.

@@ -7,6 +7,7 @@
 //     state.json   src/sandbox/state.h
 //     log, log.1   what a detached program wrote: src/sandbox/program_log.h
 //   .names/<name>  src/sandbox/names.h
+//   .placement/    src/sandbox/cpu_slots.h
 //   .lock          shared: creating a directory; exclusive: reserving a name, removing a directory
 //
 // A directory whose lock nobody holds is a dead sandbox's. That of a detached one stays, so that
@@ -41,6 +42,7 @@ class RunDirectory {
   ~RunDirectory();  // removes the directory and releases the name, unless it is kept
 
   int fd() const { return directory_.get(); }
+  int parent_fd() const { return parent_.get(); }
   int lock_fd() const { return lock_.get(); }
   const std::string& name() const { return name_; }
   // Sets aside what the last WriteState needs, should the file system be full by then.
