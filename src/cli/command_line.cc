@@ -36,6 +36,7 @@ struct ExeText {
   std::string image;
   std::string memory = "1024";
   std::string disk = "8G";
+  std::string cpu_list;
   std::string lifetime;
   std::string idle;
   std::vector<std::string> env;
@@ -141,6 +142,9 @@ class Parser {
     exe->add_option("-e,-x,--exec", exe_.exec,
                     "Program to run instead of the image's (one word, found by PATH)");
     exe->add_option("--cpus", exe_.cpus, "Virtual CPUs (default 1)")->check(CLI::Range(1, 256));
+    exe->add_option("--cpu-list", exe_text_.cpu_list,
+                    "CPUs of the host it may run on, as 0,2-3 (default: all that msb may use)")
+        ->check(Checked([](const std::string& t) { return base::ParseCpuList(t); }, "LIST"));
     exe->add_option("--memory", exe_text_.memory, "MiB, or with K, M, G (default 1024)")
         ->check(Checked(
             [](const std::string& t) { return InRange(t, kMinMemory, kMaxMemory, "memory"); },
@@ -298,6 +302,7 @@ class Parser {
     exe.image = exe_text_.image + exe_text_.positional_image;
     exe.memory_bytes = *ParseSize(exe_text_.memory);
     exe.disk_bytes = *ParseSize(exe_text_.disk);
+    if (!exe_text_.cpu_list.empty()) exe.cpu_list = *base::ParseCpuList(exe_text_.cpu_list);
     for (const std::string& entry : exe_text_.env) exe.env.emplace_back(entry);
     return line_;
   }

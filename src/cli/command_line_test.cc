@@ -56,6 +56,14 @@ TEST(CommandLineTest, OptionsMayStandOnEitherSideOfTheImage) {
   EXPECT_EQ(exe.exec, "/bin/true");
 }
 
+TEST(CommandLineTest, ACpuListIsParsedAndItsErrorsQuoteThePart) {
+  EXPECT_TRUE(Exe({"msx", "p"}).cpu_list.empty());
+  EXPECT_EQ(Exe({"msx", "p", "--cpu-list", "0,2-3"}).cpu_list, base::CpuList({0, 2, 3}));
+  EXPECT_NE(Error({"msx", "p", "--cpu-list", "0,x"}, 125).find("\"x\" is neither"),
+            std::string::npos);
+  EXPECT_NE(Error({"msx", "p", "--cpu-list", ""}, 125).find("--cpu-list"), std::string::npos);
+}
+
 TEST(CommandLineTest, TheImageMayBeAnOptionButNotTwice) {
   EXPECT_EQ(Exe({"msx", "-i", "python"}).image, "python");
   EXPECT_NE(Error({"msx", "-i", "python", "node"}, 125).find("twice"), std::string::npos);

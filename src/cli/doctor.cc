@@ -7,6 +7,7 @@
 #include <boost/describe.hpp>
 #include <cstdio>
 
+#include "src/base/affinity.h"
 #include "src/base/json.h"
 #include "src/base/paths.h"
 #include "src/base/sys.h"
@@ -130,6 +131,15 @@ Finding CheckHugePages() {
           denied ? "echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled" : ""};
 }
 
+Finding CheckCpus() {
+  const auto cpus = base::AllowedCpus();
+  if (!cpus) return {"cpus", Verdict::kNote, cpus.error().message(), ""};
+  return {"cpus", Verdict::kOk,
+          fmt::format("sandboxes are spread over CPU {} (--cpu-list chooses others)",
+                      base::FormatCpuList(*cpus)),
+          ""};
+}
+
 Finding DescribeLimits() {
   constexpr uint64_t kMemory = 1024ull << 20;
   const sandbox::ProcessBounds bounds = sandbox::BoundsFor(kMemory);
@@ -144,8 +154,9 @@ Finding DescribeLimits() {
 
 Diagnosis Examine() {
   Diagnosis diagnosis;
-  diagnosis.findings = {CheckInstallation(), CheckNamespaces(), CheckIdentity(), CheckHome(),
-                        CheckKvm(),          CheckHugePages(),  CheckMaps(),     DescribeLimits()};
+  diagnosis.findings = {CheckInstallation(), CheckNamespaces(), CheckIdentity(),
+                        CheckHome(),         CheckKvm(),        CheckCpus(),
+                        CheckHugePages(),    CheckMaps(),       DescribeLimits()};
   bool runs = true;
   for (const Finding& finding : diagnosis.findings) {
     runs = runs && finding.verdict != Verdict::kMissing;
