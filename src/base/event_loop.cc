@@ -69,9 +69,10 @@ Result<Watch> EventLoop::Add(int fd, uint32_t events, Handler handler) {
   return watch;
 }
 
-Result<Timer> EventLoop::AddTimer(std::function<void()> handler) {
+Result<Timer> EventLoop::AddTimer(std::function<void()> handler, TimerClock clock) {
   Timer timer;
-  timer.fd_.Reset(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK));
+  timer.fd_.Reset(::timerfd_create(clock == TimerClock::kRunning ? CLOCK_MONOTONIC : CLOCK_BOOTTIME,
+                                   TFD_CLOEXEC | TFD_NONBLOCK));
   if (!timer.fd_) return FailErrno("cannot create a timer");
   timer.armed_ = std::make_unique<bool>(false);
   timer.watch_ = TRY(Add(

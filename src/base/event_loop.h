@@ -45,7 +45,11 @@ class Watch {
   uint64_t id_ = 0;
 };
 
-// One-shot timer on CLOCK_BOOTTIME (time asleep counts).
+// Whether the time that the host spends suspended counts: for limits that a user sets it does; a
+// deadline for somebody who was suspended as well must not.
+enum class TimerClock { kRunning, kWithSuspend };  // CLOCK_MONOTONIC, CLOCK_BOOTTIME
+
+// One-shot timer.
 class Timer {
  public:
   Timer() = default;
@@ -83,7 +87,7 @@ class EventLoop {
 
   // Fails with EPERM for descriptors that epoll cannot watch (regular files).
   Result<Watch> Add(int fd, uint32_t events, Handler handler);
-  Result<Timer> AddTimer(std::function<void()> handler);
+  Result<Timer> AddTimer(std::function<void()> handler, TimerClock clock = TimerClock::kRunning);
   Result<SignalWatch> AddSignals(std::initializer_list<int> signals, SignalHandler handler);
 
   // Runs once all events of the current batch are handled (or on the next batch, from outside Run):

@@ -3,8 +3,58 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/stream_parser.hpp>
 
+#include <algorithm>
+
 namespace msb::base::json {
 namespace {
+
+// How many bytes at `at` are a character that a terminal obeys or that turns text around: DEL, C1
+// control characters, bidirectional marks and isolates. 0: none.
+size_t ControlLength(std::string_view text, size_t at) {
+  const auto byte = [&](size_t i) {
+    return at + i < text.size() ? static_cast<uint8_t>(text[at + i]) : 0;
+  };
+  if (byte(0) == 0x7f) return 1;
+  if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) <= 0x9f) return 2;
+  if (byte(0) != 0xe2) return 0;
+  const bool marks = byte(1) == 0x80 &&
+                     (byte(2) == 0x8e || byte(2) == 0x8f || (byte(2) >= 0xaa && byte(2) <= 0xae));
+  const bool isolates = byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9;
+  return marks || isolates ? 3 : 0;
+}
+
+// What is printed as JSON may hold a guest's text, and may be looked at on a terminal. Boost
+// escapes what JSON demands, up to U+001F; the rest is escaped here: all else of such text is
+// ASCII.
+std::string Serialize(const Value& value) {
+  std::string text = boost::json::serialize(value);
+  if (std::ranges::none_of(text, [](char c) { return c == 0x7f || c == '\xc2' || c == '\xe2'; })) {
+    return text;
+  }
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = ControlLength(text, at);
+    const auto byte = [&](size_t i) {
+      return static_cast<uint32_t>(static_cast<uint8_t>(text[at + i]));
+    };
+    switch (length) {
+      case 0:
+        out += text[at];
+        break;
+      case 1:
+        out += "\\u007f";
+        break;
+      case 2:
+        out += fmt::format("\\u{:04x}", (byte(0) & 0x1f) << 6 | (byte(1) & 0x3f));
+        break;
+      default:
+        out += fmt::format("\\u{:04x}",
+                           (byte(0) & 0x0f) << 12 | (byte(1) & 0x3f) << 6 | (byte(2) & 0x3f));
+    }
+    at += std::max<size_t>(length, 1);
+  }
+  return out;
+}
 
 void Pretty(const Value& value, size_t indent, std::string& out) {
   const auto list = [&](const auto& items, char open, char close, auto&& write_item) {
@@ -26,14 +76,14 @@ void Pretty(const Value& value, size_t indent, std::string& out) {
   };
   if (value.is_object()) {
     list(value.get_object(), '{', '}', [&](const auto& entry) {
-      out += boost::json::serialize(entry.key());
+      out += Serialize(Value(entry.key()));
       out += ": ";
       Pretty(entry.value(), indent + 2, out);
     });
   } else if (value.is_array()) {
     list(value.get_array(), '[', ']', [&](const auto& item) { Pretty(item, indent + 2, out); });
   } else {
-    out += boost::json::serialize(value);
+    out += Serialize(value);
   }
 }
 
@@ -54,7 +104,7 @@ Result<Value> ParseValue(std::string_view text) {
   return parser.release();
 }
 
-std::string WriteValue(const Value& value) { return boost::json::serialize(value); }
+std::string WriteValue(const Value& value) { return Serialize(value); }
 
 std::string WritePretty(const Value& value) {
   std::string out;

@@ -46,6 +46,16 @@ TEST(JsonTest, ADescribedStructRoundTrips) {
   EXPECT_EQ(Write(*again), text);
 }
 
+TEST(JsonTest, WhatATerminalWouldObeyIsEscapedAndComesBack) {
+  const std::string text =
+      "a\x7f\xc2\x9b"
+      "31m\xc2\xa0\xe2\x80\xae\xe2\x81\xa6\xe2\x82\xac";
+  const std::string written = WriteValue(Value(std::string_view(text)));
+  EXPECT_EQ(written, "\"a\\u007f\\u009b31m\xc2\xa0\\u202e\\u2066\xe2\x82\xac\"");
+  EXPECT_EQ(ParseValue(written)->as_string(), text);
+  EXPECT_EQ(WritePretty(Object{{"\xc2\x9b", 1}}), "{\n  \"\\u009b\": 1\n}");
+}
+
 TEST(JsonTest, AbsentKeysKeepTheirDefaultsUnlessRequired) {
   const auto whole = Parse<Whole>(R"({"id":"x"})");
   ASSERT_TRUE(whole);

@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -133,6 +134,8 @@ Status LinkUnnamed(int fd, int dir_fd, const std::string& name) {
   }
   return {};
 }
+
+bool IsMemFd(int fd) { return ::fcntl(fd, F_GET_SEALS) >= 0; }
 
 Result<UniqueFd> CreateMemFd(const char* name, bool executable) {
   constexpr unsigned kExec = 0x10;  // MFD_EXEC, Linux 6.3; refused by older kernels
@@ -265,6 +268,12 @@ Result<struct stat> Stat(int fd) {
   struct stat status;
   if (::fstat(fd, &status) < 0) return FailErrno("fstat failed");
   return status;
+}
+
+Result<FileSystemRoom> RoomOf(int fd) {
+  struct statvfs room;
+  if (::fstatvfs(fd, &room) < 0) return FailErrno("cannot look at a file system");
+  return FileSystemRoom{room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize};
 }
 
 Status MakeDirectories(const std::string& path, mode_t mode) {
@@ -413,7 +422,7 @@ Result<UniqueFd> ListenUnixAt(int dir_fd, const std::string& name, SocketType ty
 
 Result<UniqueFd> ConnectUnixAt(int dir_fd, const std::string& name, SocketType type) {
   const sockaddr_un address = TRY(UnixAddress(dir_fd, name));
-  UniqueFd fd(::socket(AF_UNIX, TypeOf(type) | SOCK_CLOEXEC, 0));
+  UniqueFd fd(::socket(AF_UNIX, TypeOf(type) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return FailErrno("cannot create a socket");
   if (Retry([&] {
         return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);

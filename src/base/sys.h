@@ -32,6 +32,7 @@ Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mod
 Result<UniqueFd> OpenUnnamed(const std::string& directory, mode_t mode = 0600);
 // Gives an unnamed file a name; kExists if the name is taken.
 Status LinkUnnamed(int fd, int dir_fd, const std::string& name);
+bool IsMemFd(int fd);  // or another file of a tmpfs: reading it never waits
 Result<UniqueFd> CreateMemFd(const char* name, bool executable = false);
 Result<UniqueFd> Duplicate(int fd);
 
@@ -58,6 +59,11 @@ Status ReplaceFileAt(int dir_fd, const std::string& name, std::string_view conte
 Status CloneFile(int source_fd, int target_fd);
 
 Result<struct stat> Stat(int fd);
+struct FileSystemRoom {
+  uint64_t total_bytes;
+  uint64_t free_bytes;  // for ordinary users
+};
+Result<FileSystemRoom> RoomOf(int fd);
 Status MakeDirectories(const std::string& path, mode_t mode);  // mkdir -p
 Status RemoveTreeAt(int dir_fd, const std::string& name);      // rm -rf, never follows a link
 Result<std::vector<std::string>> ListDirectory(int dir_fd);    // names without "." and ".."
@@ -100,6 +106,8 @@ Result<Pair> MakePipe(bool nonblocking = false);  // first: read end
 // A listening/connected AF_UNIX socket at `name` in directory `dir_fd`, through /proc/self/fd, so
 // that the 108-byte limit never matters.
 Result<UniqueFd> ListenUnixAt(int dir_fd, const std::string& name, SocketType type, mode_t mode);
+// The connected one is non-blocking, and connecting does not wait: kBusy if the listener has more
+// to accept than it can queue.
 Result<UniqueFd> ConnectUnixAt(int dir_fd, const std::string& name, SocketType type);
 struct PeerCredentials {
   pid_t pid;

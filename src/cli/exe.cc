@@ -188,7 +188,6 @@ base::Result<int> Exe(const ExeOptions& options) {
   if (options.cpus > 1) {
     LOG(kWarning, "engine uml has one virtual CPU: --cpus {} is taken as 1", options.cpus);
   }
-  base::RaiseOpenFileLimit();
   const std::string home = TRY(base::ResolveHome());
   const image::Store store = TRY(image::Store::Open(home));
   image::RunnableImage image = TRY(store.OpenForRun(options.image));

@@ -21,6 +21,7 @@ base::Result<int> RunIn(const sandbox::FoundSandbox& found, Session::Style style
   const auto client = TRY(sandbox::Client::Connect(
       session->loop(), found,
       {.on_stopping = [&](sandbox::EndReason reason) { session->SandboxStopping(reason); },
+       .on_resumed = {},
        .on_ended = [&](const sandbox::Ended& ended) { session->SandboxEnded(ended); },
        .on_failure = [&](const agent::Failure& failure) { session->Fail(failure.message.data); }}));
   // Nobody else's program: all of it has come once its code is known.

@@ -68,9 +68,11 @@ class Logs {
     auto loop = TRY(base::EventLoop::Create());
     // Watched before it is read, so that nothing falls between the two.
     const base::UniqueFd changes = TRY(base::WatchDirectory(found_.directory.get()));
-    auto client = sandbox::Client::Connect(
-        *loop, found_,
-        {.on_stopping = {}, .on_ended = [&](const auto&) { loop->Stop(); }, .on_failure = {}});
+    auto client = sandbox::Client::Connect(*loop, found_,
+                                           {.on_stopping = {},
+                                            .on_resumed = {},
+                                            .on_ended = [&](const auto&) { loop->Stop(); },
+                                            .on_failure = {}});
     TRY(PrintFirst());
     if (!client) return {};  // it has just ended
     base::Status failed;

@@ -38,6 +38,7 @@ int Main(int argc, char** argv) {
     return leave->code;
   }
   const CommandLine& line = std::get<CommandLine>(parsed);
+  base::RaiseOpenFileLimit();  // a command may name many sandboxes
   base::ConfigureLog({.level = line.log_level, .program = "msb"});
   return std::visit([](const auto& options) { return Run(options); }, line.command);
 }

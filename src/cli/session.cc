@@ -156,9 +156,8 @@ base::Status Session::WatchInput() {
 
 void Session::OnInput() {
   std::array<char, kInputPiece> buffer;
-  size_t room = std::min(attachment_->Writable(agent::kStdin), buffer.size());
-  if (style_.joins && room > 0) --room;  // for a key that was held back
-  if (room == 0) {
+  const size_t room = std::min(attachment_->Writable(agent::kStdin), buffer.size());
+  if (room == 0 || !kept_input_.empty()) {
     if (input_watch_.active()) input_watch_.SetEvents(0);  // on_writable goes on
     return;
   }
@@ -172,18 +171,25 @@ void Session::OnInput() {
     attachment_->CloseStdin();
     return;
   }
-  const std::string_view typed(buffer.data(), static_cast<size_t>(got));
+  OnTyped(std::string_view(buffer.data(), static_cast<size_t>(got)));
+}
+
+void Session::OnTyped(std::string_view typed) {
   if (!raw_ || !style_.joins) {
-    attachment_->WriteStdin(typed);
+    attachment_->WriteStdin(typed);  // there is room for it
     return;
   }
   bool left = false;
-  attachment_->WriteStdin(detach_keys_.Filter(typed, left));
+  // A key that was held back may make it longer than what was read.
+  kept_input_ = detach_keys_.Filter(typed, left);
+  kept_input_.erase(0, attachment_->WriteStdin(kept_input_));
   if (left) Finish(0);
 }
 
 void Session::PumpInput() {
   if (input_ended_ || code_) return;
+  kept_input_.erase(0, attachment_->WriteStdin(kept_input_));
+  if (!kept_input_.empty()) return;
   if (input_watch_.active()) return input_watch_.SetEvents(EPOLLIN);
   if (!input_always_ready_) return;
   while (!input_ended_ && attachment_->Writable(agent::kStdin) > 0) OnInput();

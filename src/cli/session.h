@@ -60,6 +60,7 @@ class Session {
   void OnSignal(int signal);
   bool IsInsistent();  // of an interrupt: the third within two seconds
   void OnInput();
+  void OnTyped(std::string_view typed);
   void PumpInput();
   void OnOutput(Output& output, std::string_view data);
   void OnDrained();
@@ -83,6 +84,7 @@ class Session {
   base::Watch input_watch_;
   bool input_always_ready_ = false;  // a file: epoll does not know it
   bool input_ended_ = false;
+  std::string kept_input_;  // typed, not sent: a few bytes
   bool started_ = false;
   bool terminated_once_ = false;
   std::vector<int64_t> interrupts_;

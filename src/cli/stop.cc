@@ -25,31 +25,34 @@ class Stopper {
     stopper->loop_ = TRY(base::EventLoop::Create());
     Stopper* raw = stopper.get();
     stopper->patience_ = TRY(raw->loop_->AddTimer([raw] { raw->KillMonitors(); }));
+    raw->patience_.Arm(std::chrono::seconds(grace_s) + kPatience);
     return stopper;
   }
 
   void Add(const std::string& name) {
     auto found = sandbox::FindSandbox(name);
     if (!found) return Fail(found.error());
-    if (found->state.phase == sandbox::Phase::kEnded) return KillLeftovers(found->state);
-    Stopping& stopping = stopping_.emplace_back(*std::move(found));
-    base::Status asked = Ask(stopping);
+    Stopping& stopping = stopping_.emplace_back(found->state);
+    if (found->state.phase == sandbox::Phase::kEnded) return KillLeftovers(stopping);
+    const base::Status asked = Ask(stopping, *found);
     if (asked) return;
-    // Its monitor has just ended, or does not answer.
-    KillLeftovers(stopping.found.state);
-    stopping_.pop_back();
+    // Its monitor has just ended, or is about to: nothing of it may stay.
+    if (!sandbox::IsAlive(found->state.monitor)) return KillLeftovers(stopping);
+    // So many wait for it that it cannot be well: it gets the time that others get.
+    if (asked.error().code() == base::ErrorCode::kBusy) return;
+    Fail(asked.error());
+    stopping.ended = true;
   }
 
   base::Result<bool> Run() {
-    patience_.Arm(std::chrono::seconds(grace_s_) + kPatience);
     if (!AllEnded()) TRY(loop_->Run());
     return !failed_;
   }
 
  private:
   struct Stopping {
-    explicit Stopping(sandbox::FoundSandbox sandbox) : found(std::move(sandbox)) {}
-    sandbox::FoundSandbox found;
+    explicit Stopping(sandbox::State sandbox) : state(std::move(sandbox)) {}
+    sandbox::State state;
     std::unique_ptr<sandbox::Client> client;
     bool ended = false;
   };
@@ -61,39 +64,59 @@ class Stopper {
     Complain(error.message(), kFailure);
   }
 
-  base::Status Ask(Stopping& stopping) {
-    stopping.client =
-        TRY(sandbox::Client::Connect(*loop_, stopping.found,
-                                     {.on_stopping = {},
-                                      .on_ended =
-                                          [this, &stopping](const sandbox::Ended&) {
-                                            stopping.ended = true;
-                                            std::puts(stopping.found.state.name.c_str());
-                                            if (AllEnded()) loop_->Stop();
-                                          },
-                                      .on_failure = {}}));
+  base::Status Ask(Stopping& stopping, const sandbox::FoundSandbox& found) {
+    stopping.client = TRY(sandbox::Client::Connect(
+        *loop_, found,
+        {.on_stopping = {},
+         .on_resumed = {},
+         .on_ended = [this, &stopping](const sandbox::Ended&) { OnEnded(stopping); },
+         .on_failure =
+             [this, &stopping](const agent::Failure& failure) {
+               Fail(base::Fail(base::ErrorCode::kSystem, "sandbox {} cannot be stopped: {}",
+                               stopping.state.name, failure.message.data));
+               Done(stopping);
+             }}));
     return stopping.client->Stop(grace_s_ * 1000);
+  }
+
+  void OnEnded(Stopping& stopping) {
+    if (stopping.ended) return;
+    // An end that is only the connection's is none.
+    const auto found = sandbox::FindSandbox(stopping.state.id);
+    if (found && found->state.phase != sandbox::Phase::kEnded) {
+      Fail(base::Fail(base::ErrorCode::kClosed, "sandbox {}: the connection to its monitor broke",
+                      stopping.state.name));
+    } else {
+      std::puts(stopping.state.name.c_str());
+    }
+    Done(stopping);
+  }
+
+  void Done(Stopping& stopping) {
+    stopping.ended = true;
+    if (AllEnded()) loop_->Stop();
   }
 
   bool AllEnded() const {
     return std::ranges::all_of(stopping_, [](const Stopping& one) { return one.ended; });
   }
 
-  static void KillLeftovers(const sandbox::State& state) {
-    (void)sandbox::Kill(state.monitor);
-    (void)sandbox::Kill(state.vmm);
-    (void)sandbox::Kill(state.guest);
-    std::puts(state.name.c_str());
+  static void KillLeftovers(Stopping& stopping) {
+    (void)sandbox::Kill(stopping.state.vmm);
+    (void)sandbox::Kill(stopping.state.guest);
+    std::puts(stopping.state.name.c_str());
+    stopping.ended = true;
   }
 
-  // The rest dies with them; their clients hear of it.
+  // The rest dies with them.
   void KillMonitors() {
-    for (const Stopping& one : stopping_) {
+    for (Stopping& one : stopping_) {
       if (one.ended) continue;
-      LOG(kWarning, "the monitor of sandbox {} does not answer: it is killed",
-          one.found.state.name);
-      (void)sandbox::Kill(one.found.state.monitor);
+      LOG(kWarning, "the monitor of sandbox {} does not answer: it is killed", one.state.name);
+      (void)sandbox::Kill(one.state.monitor);
+      KillLeftovers(one);
     }
+    loop_->Stop();
   }
 
   const uint32_t grace_s_;
@@ -119,8 +142,20 @@ base::Result<std::vector<std::string>> EndedSandboxes() {
 
 base::Status Resume(const std::string& name) {
   auto loop = TRY(base::EventLoop::Create());
-  const auto client = TRY(sandbox::Client::Connect(*loop, name, {}));
-  return client->Resume();
+  base::Status done;
+  const auto fail = [&](const std::string& why) {
+    done = base::Fail(base::ErrorCode::kSystem, "sandbox {} cannot be resumed: {}", name, why);
+    loop->Stop();
+  };
+  const auto client = TRY(sandbox::Client::Connect(
+      *loop, name,
+      {.on_stopping = {},
+       .on_resumed = [&] { loop->Stop(); },
+       .on_ended = [&](const sandbox::Ended& ended) { fail(ended.message); },
+       .on_failure = [&](const agent::Failure& failure) { fail(failure.message.data); }}));
+  TRY(client->Resume());
+  TRY(loop->Run());
+  return done;
 }
 
 }  // namespace

@@ -11,11 +11,31 @@
 namespace msb::sandbox {
 namespace {
 
-constexpr size_t kLeastPrefix = 4;
+constexpr size_t kLeastPrefix = 8;
 
 base::Error NoSandbox(const std::string& name) {
   return base::Fail(base::ErrorCode::kNotFound, "there is no sandbox {} (msb ps -a lists them)",
                     base::EscapeForTerminal(name));
+}
+
+// It has gone, or never was; anything else is not the name's fault.
+base::Error OrNoSandbox(const base::Error& error, const std::string& name) {
+  const bool gone = error.code() == base::ErrorCode::kNotFound ||
+                    error.code() == base::ErrorCode::kInvalid;  // a record that is none
+  return gone ? NoSandbox(name) : error;
+}
+
+// One that has ended may be held for a moment more: by its monitor, which has written that down and
+// is about to go, or by what a killed monitor left, which is killed here.
+base::Status AwaitRelease(const FoundSandbox& found) {
+  if (found.state.phase != Phase::kEnded) return {};
+  if (!IsAlive(found.state.monitor)) {
+    (void)Kill(found.state.vmm);
+    (void)Kill(found.state.guest);
+  }
+  const base::UniqueFd lock =
+      TRY(base::OpenFileAt(found.directory.get(), kLockFile, O_RDWR | O_NOFOLLOW));
+  return base::WaitLock(lock.get(), base::LockMode::kExclusive);
 }
 
 base::Result<base::UniqueFd> OpenDirectoryOf(int parent_fd, const std::string& id) {
@@ -45,10 +65,10 @@ base::Result<FoundSandbox> FindSandbox(const std::string& name) {
   const std::string id = TRY(IdOf(parent.get(), name));
   FoundSandbox found;
   auto directory = OpenDirectoryOf(parent.get(), id);
-  if (!directory) return NoSandbox(name);
+  if (!directory) return OrNoSandbox(directory.error(), name);
   found.directory = *std::move(directory);
   auto state = ReadState(found.directory.get());
-  if (!state) return NoSandbox(name);
+  if (!state) return OrNoSandbox(state.error(), name);
   found.state = *std::move(state);
   return found;
 }
@@ -69,6 +89,7 @@ base::Result<std::vector<State>> ListSandboxes(bool ended_too) {
 }
 
 base::Result<std::string> RemoveSandbox(const std::string& name) {
+  TRY(AwaitRelease(TRY(FindSandbox(name))));
   const base::UniqueFd parent = TRY(RunDirectory::OpenParent());
   const base::UniqueFd lock = TRY(RunDirectory::OpenParentLock(parent.get()));
   TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));

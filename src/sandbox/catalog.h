@@ -19,7 +19,7 @@ struct FoundSandbox {
   base::UniqueFd directory;  // its run directory
 };
 
-// By its name, its id, or a beginning of the id (four digits or more) that only it has.
+// By its name, its id, or a beginning of the id (eight digits or more) that only it has.
 base::Result<FoundSandbox> FindSandbox(const std::string& name);
 
 // In the order of their creation; those that have ended only if `ended_too`.

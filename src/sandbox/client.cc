@@ -58,6 +58,7 @@ base::Status Client::Resume() {
 void Client::OnMessage(const FromMonitor& message) {
   const Callbacks callbacks = callbacks_;  // one of them may destroy this
   if (message.stopping && callbacks.on_stopping) callbacks.on_stopping(*message.stopping);
+  if (message.resumed && callbacks.on_resumed) callbacks.on_resumed();
   if (message.failure && callbacks.on_failure) callbacks.on_failure(*message.failure);
   if (message.ended && callbacks.on_ended) callbacks.on_ended(*message.ended);
 }

@@ -21,13 +21,14 @@ class Client {
  public:
   struct Callbacks {  // may be empty
     std::function<void(EndReason)> on_stopping;
+    std::function<void()> on_resumed;  // answers Resume
     // Last call. A monitor that died without a word gives kVmmEnded.
     std::function<void(const Ended&)> on_ended;
     std::function<void(const agent::Failure&)> on_failure;  // a request was refused
   };
 
-  // kNotFound if there is none of that name, kClosed if it has ended, kSystem if its monitor does
-  // not answer.
+  // kNotFound if there is none of that name, kClosed if it has ended, kBusy if its monitor does
+  // not accept, kSystem and others if it cannot be reached.
   static base::Result<std::unique_ptr<Client>> Connect(base::EventLoop& loop,
                                                        const std::string& name,
                                                        Callbacks callbacks);

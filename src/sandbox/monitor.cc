@@ -38,8 +38,16 @@ base::Result<ToMonitor> ParseMessage(std::string_view text, std::vector<UniqueFd
   }
   const UniqueFd file = std::move(fds.back());
   fds.pop_back();
-  if (::lseek(file.get(), 0, SEEK_SET) < 0) return base::FailErrno("message_fd");
-  return base::json::Parse<ToMonitor>(TRY(base::ReadToEnd(file.get(), kMaxMonitorMessage)));
+  // Of memory, not anything that a read could wait for.
+  const struct stat status = TRY(base::Stat(file.get()));
+  if (!S_ISREG(status.st_mode) || !base::IsMemFd(file.get()) ||
+      static_cast<uint64_t>(status.st_size) > kMaxMonitorMessage) {
+    return base::Fail(ErrorCode::kProtocol, "message_fd: no memory file of at most {} bytes",
+                      kMaxMonitorMessage);
+  }
+  std::string body(static_cast<size_t>(status.st_size), '\0');
+  TRY(base::PreadFull(file.get(), std::as_writable_bytes(std::span(body)), 0));
+  return base::json::Parse<ToMonitor>(body);
 }
 
 }  // namespace
@@ -62,8 +70,10 @@ base::Status Monitor::Watch() {
                                      }
                                    }));
   deadline_ = TRY(loop_->AddTimer([this] { OnDeadline(); }));
-  lifetime_ = TRY(loop_->AddTimer([this] { Stop(EndReason::kLifetime, kGrace); }));
-  idle_ = TRY(loop_->AddTimer([this] { Stop(EndReason::kIdle, kGrace); }));
+  lifetime_ = TRY(loop_->AddTimer([this] { Stop(EndReason::kLifetime, kGrace); },
+                                  base::TimerClock::kWithSuspend));
+  idle_ = TRY(
+      loop_->AddTimer([this] { Stop(EndReason::kIdle, kGrace); }, base::TimerClock::kWithSuspend));
   drain_ = TRY(loop_->AddTimer([this] { OnProgramReceived(); }));
   return {};
 }
@@ -142,8 +152,8 @@ void Monitor::Handle(Client& client, const ToMonitor& message, std::vector<Uniqu
     return EndIfReceived();
   } else if (message.resume && vmm_) {
     const base::Status resumed = ResumeDisks();
-    if (resumed) return;
-    reply.failure = {agent::FailureCode::kSystem, resumed.error().message()};
+    if (resumed) reply.resumed.emplace();
+    if (!resumed) reply.failure = {agent::FailureCode::kSystem, resumed.error().message()};
   } else if (message.connect_agent && phase_ == Phase::kStopping) {
     reply.failure = {agent::FailureCode::kBusy, "the sandbox is being stopped"};
   } else {
@@ -168,7 +178,7 @@ base::Status Monitor::Listen() {
       TRY(base::ListenUnixAt(run_->fd(), kControlSocket, base::SocketType::kSeqPacket, 0600));
   listener_watch_ = TRY(loop_->Add(listener_.get(), EPOLLIN, [this](uint32_t) {
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!socket) return;
+    if (!socket) return OnAcceptFailed();
     const auto peer = base::GetPeerCredentials(socket.get());
     if (!peer || (peer->uid != 0 && peer->uid != ::geteuid())) return;
     if (clients_.size() >= kMaxClients) {
@@ -187,7 +197,16 @@ base::Status Monitor::Listen() {
     }
     UpdateIdle();
   }));
+  log_again_ = TRY(loop_->AddTimer([this] { program_->ResumeOutput(); }));
+  accept_again_ = TRY(loop_->AddTimer([this] { listener_watch_.SetEvents(EPOLLIN); }));
   return {};
+}
+
+// Without descriptors or memory: whoever waits is served when there may be some again.
+void Monitor::OnAcceptFailed() {
+  if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) return;
+  listener_watch_.SetEvents(0);
+  accept_again_.Arm(std::chrono::seconds(1));
 }
 
 // --- events --------------------------------------------------------------------------------------
@@ -210,7 +229,9 @@ base::Status Monitor::WriteState() {
 
 void Monitor::UpdateIdle() {
   const bool used = lease_.socket.valid() || !clients_.empty();
-  if (!spec_.idle_ms || used || phase_ == Phase::kStarting) return idle_.Disarm();
+  // A stop that was asked for has its own grace.
+  const bool counts = spec_.idle_ms && ready_ && !stop_reason_;
+  if (!counts || used) return idle_.Disarm();
   if (!idle_.armed()) idle_.Arm(std::chrono::milliseconds(*spec_.idle_ms));
 }
 
@@ -232,11 +253,27 @@ base::Status Monitor::MoveTo(int cpu) {
   return {};
 }
 
+void Monitor::OnOutput(LogStream stream, std::string_view data) {
+  constexpr size_t kEntryBytes = 128;  // what each costs, however short
+  program_log_->Append(stream, data);
+  log_rate_.Spend(data.size() + kEntryBytes);
+  const std::chrono::nanoseconds wait = log_rate_.Wait();
+  // Once it is being stopped, what is left is at most what the guest may keep: no need to wait.
+  if (wait.count() == 0 || log_again_.armed() || stop_reason_) return;
+  program_->PauseOutput();
+  log_again_.Arm(wait);
+}
+
 void Monitor::OnProgramFailed(const agent::Failure& failure) {
-  // The guest is gone, and its status says why.
-  if (failure.code == agent::FailureCode::kDisconnected) return;
+  if (failure.code == agent::FailureCode::kDisconnected) {
+    // The guest is gone, and its status says next why; or its agent misbehaves.
+    drain_.Arm(kDrain);
+    return;
+  }
+  const std::string message = base::EscapeForTerminal(failure.message.data);
+  if (ready_) return End(EndReason::kGuestEnded, "the guest lost its program: " + message, true);
   program_code_ = agent::ExitCodeOf(failure.code);
-  End(EndReason::kStartFailed, base::EscapeForTerminal(failure.message.data));
+  End(EndReason::kStartFailed, message);
 }
 
 void Monitor::OnProgramExit(const agent::Exited& exited) {
@@ -252,11 +289,12 @@ void Monitor::OnProgramExit(const agent::Exited& exited) {
 
 void Monitor::EndIfReceived() {
   const bool reading = std::ranges::any_of(clients_, &Client::joined);
-  if (drain_.armed() && !reading) OnProgramReceived();
+  if (program_code_ && drain_.armed() && !reading) OnProgramReceived();
 }
 
 void Monitor::OnProgramReceived() {
   drain_.Disarm();
+  if (!program_code_) return End(EndReason::kGuestEnded, "the guest lost its program", true);
   if (stop_reason_) return End(*stop_reason_, StopMessage());
   if (spec_.temporary) return End(EndReason::kProgramEnded, program_end_);
   Stop(EndReason::kProgramEnded, std::chrono::milliseconds(0));
@@ -269,6 +307,8 @@ void Monitor::OnVmmEvent(const vmm::FromVmm& event) {
       vmm_complaint_ = base::EscapeForTerminal(event.message.value_or("no reason given"));
       return;  // msb-vmm ends now
     case vmm::VmmEvent::kDiskFull:
+      // It is tried again every second; more often is no disk's doing.
+      if (!disk_events_.Allow()) return End(EndReason::kVmmEnded, "msb-vmm plays with its disk");
       disk_full_ = true;
       Apply(Happening::kDiskFull);
       return Notice("the host's disk is full: the sandbox waits until there is room");
@@ -314,8 +354,13 @@ base::Status Monitor::ResumeDisks() {
 void Monitor::Stop(EndReason reason, std::chrono::milliseconds grace) {
   if (ended_) return;
   if (!stop_reason_) stop_reason_ = reason;
+  UpdateIdle();
+  if (log_again_.armed()) {
+    log_again_.Disarm();
+    program_->ResumeOutput();
+  }
   if (spec_.temporary && grace.count() == 0) return End(*stop_reason_, StopMessage());
-  const int64_t by = base::BootTimeNanos() + std::chrono::nanoseconds(grace).count();
+  const int64_t by = base::MonotonicNanos() + std::chrono::nanoseconds(grace).count();
   if (phase_ == Phase::kStopping) {
     if (by < *stop_by_ns_) AskForShutdown(grace);
     return;
@@ -329,7 +374,7 @@ void Monitor::Stop(EndReason reason, std::chrono::milliseconds grace) {
 }
 
 void Monitor::AskForShutdown(std::chrono::milliseconds grace) {
-  stop_by_ns_ = base::BootTimeNanos() + std::chrono::nanoseconds(grace).count();
+  stop_by_ns_ = base::MonotonicNanos() + std::chrono::nanoseconds(grace).count();
   agent::Shutdown shutdown;
   shutdown.grace_ms = static_cast<uint32_t>(grace.count());
   shutdown.signal = spec_.stop_signal;
@@ -413,9 +458,10 @@ void Monitor::End(EndReason reason, std::string message, bool show_log) {
 void Monitor::KeepRecord() {
   state_.ended = ended_;
   state_.ended_ms = WallClockMs();
+  phase_ = Phase::kEnded;
+  run_->ReleaseRoom();  // for this
   const base::Status written = WriteState();
   if (!written) LOG(kWarning, "cannot record the end: {}", written.error().message());
-  run_->ReleaseRoom();
   if (program_log_) program_log_->Finish();
   ::unlinkat(run_->fd(), kControlSocket, 0);
   run_->Keep();

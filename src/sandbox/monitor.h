@@ -20,6 +20,7 @@
 #include "src/base/result.h"
 #include "src/base/sys.h"
 #include "src/base/unique_fd.h"
+#include "src/sandbox/byte_rate.h"
 #include "src/sandbox/guest_kernel.h"
 #include "src/sandbox/guest_log.h"
 #include "src/sandbox/host_identity.h"
@@ -46,6 +47,9 @@ class Monitor {
   static constexpr std::chrono::seconds kSettle{60};
   // What those who joined a program have to read its last output.
   static constexpr std::chrono::seconds kDrain{5};
+  // A program that writes for ever must not keep the host's disk and another of its CPUs busy.
+  static constexpr uint64_t kLogBurst = 32 << 20;
+  static constexpr uint64_t kLogBytesPerSecond = 16 << 20;
 
   static base::Result<std::unique_ptr<Monitor>> Create(base::UniqueFd lease);
   ~Monitor();
@@ -65,6 +69,7 @@ class Monitor {
       : loop_(std::move(loop)), lease_{std::move(lease), {}, false} {}
   base::Status Watch();
   base::Status Listen();
+  void OnAcceptFailed();
 
   // --- requests
   void OnLease();
@@ -92,6 +97,7 @@ class Monitor {
   base::Status WriteState();
   void UpdateIdle();
   base::Status MoveTo(int cpu);
+  void OnOutput(LogStream stream, std::string_view data);
   void OnProgramFailed(const agent::Failure& failure);
   void OnProgramExit(const agent::Exited& exited);
   // Once the program has ended and whoever joined it has read all, or has had the time.
@@ -133,20 +139,24 @@ class Monitor {
   base::Watch vmm_watch_;
   std::unique_ptr<agent::Control> agent_;
   std::optional<ProgramLog> program_log_;
+  ByteRate log_rate_{kLogBurst, kLogBytesPerSecond};
+  base::Timer log_again_;  // armed: the program's output waits
   std::unique_ptr<agent::Attachment> program_;
   std::string program_end_;          // for people
   std::optional<int> program_code_;  // how it ended, or why it never ran
   base::Timer deadline_;             // of the start, then of the stop
   base::Timer lifetime_;
   base::Timer idle_;
-  base::Timer drain_;          // armed: the program has ended
-  base::LogRate notices_;      // a guest can cause them
-  std::string vmm_complaint_;  // why msb-vmm said that it gives up
+  base::Timer drain_;  // armed: the program has ended
+  base::Timer accept_again_;
+  base::LogRate notices_;               // a guest can cause them
+  base::LogRate disk_events_{60, 500};  // a taken-over msb-vmm can
+  std::string vmm_complaint_;           // why msb-vmm said that it gives up
   uint32_t next_stream_ = 1;
   bool ready_ = false;
   bool disk_full_ = false;
   std::optional<EndReason> stop_reason_;
-  std::optional<int64_t> stop_by_ns_;  // CLOCK_BOOTTIME
+  std::optional<int64_t> stop_by_ns_;  // CLOCK_MONOTONIC
   bool guest_answers_ = false;         // since the stop
   std::optional<Ended> ended_;
 };

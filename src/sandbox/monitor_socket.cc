@@ -20,9 +20,15 @@ base::Result<std::unique_ptr<MonitorSocket>> MonitorSocket::Create(
 base::Status MonitorSocket::Send(const ToMonitor& message, std::span<const int> fds) {
   const std::string text = base::json::Write(message);
   if (text.size() > kMaxMonitorPacket) return SendLong(text, fds);
-  TRY(base::SendWithFds(socket_.get(), std::as_bytes(std::span(text)), fds)
-          .WithContext("cannot reach the sandbox's monitor"));
-  return {};
+  auto sent = base::SendWithFds(socket_.get(), std::as_bytes(std::span(text)), fds);
+  if (sent) return {};
+  // One that hangs up has said why.
+  const auto last_words = Receive();
+  if (last_words && *last_words && (*last_words)->failure) {
+    return base::Fail(base::ErrorCode::kLimit, "the sandbox's monitor refuses: {}",
+                      (*last_words)->failure->message.data);
+  }
+  return std::move(sent).error().WithContext("cannot reach the sandbox's monitor");
 }
 
 base::Status MonitorSocket::SendLong(const std::string& text, std::span<const int> fds) {
@@ -40,17 +46,25 @@ base::Status MonitorSocket::SendLong(const std::string& text, std::span<const in
   return Send(envelope, all);
 }
 
-void MonitorSocket::OnReadable() {
+base::Result<std::optional<FromMonitor>> MonitorSocket::Receive() {
   std::vector<std::byte> buffer(kMaxMonitorPacket);
   const auto received = base::ReceiveWithFds(socket_.get(), buffer, /*nonblocking=*/true);
-  if (!received && received.error().sys_errno() == EAGAIN) return;
-  if (!received || received->size == 0) return End("the sandbox's monitor was killed");
+  if (!received && received.error().sys_errno() == EAGAIN) return std::nullopt;
+  if (!received || received->size == 0) {
+    return base::Fail(base::ErrorCode::kClosed, "the sandbox's monitor was killed");
+  }
   const std::string_view text(reinterpret_cast<const char*>(buffer.data()), received->size);
-  const auto message = base::json::Parse<FromMonitor>(text);
-  if (!message) return End("the sandbox's monitor sent nonsense: " + message.error().message());
-  if (message->ended) watch_.Reset();
+  return TRY(
+      base::json::Parse<FromMonitor>(text).WithContext("the sandbox's monitor sent nonsense"));
+}
+
+void MonitorSocket::OnReadable() {
+  const auto message = Receive();
+  if (!message) return End(message.error().message());
+  if (!*message) return;
+  if ((*message)->ended) watch_.Reset();
   const auto handler = on_message_;  // which may destroy this
-  handler(*message);
+  handler(**message);
 }
 
 void MonitorSocket::End(std::string why) {

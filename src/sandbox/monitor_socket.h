@@ -28,6 +28,7 @@ class MonitorSocket {
   explicit MonitorSocket(std::function<void(const FromMonitor&)> on_message)
       : on_message_(std::move(on_message)) {}
   base::Status SendLong(const std::string& text, std::span<const int> fds);
+  base::Result<std::optional<FromMonitor>> Receive();  // absent: nothing there now
   void OnReadable();
   void End(std::string why);
 

@@ -159,17 +159,13 @@ base::Status Monitor::ConnectAgent(int stream_fd) {
 
 base::Status Monitor::StartProgram(const agent::Exec& program) {
   program_log_ = TRY(ProgramLog::Create(run_->fd()));
-  run_->ReserveRoom();
+  run_->ReserveRoom(state_);
   base::Pair pair = TRY(base::MakeSocketPair(base::SocketType::kStream));
   TRY(ConnectAgent(pair.second.get()));
   agent::Attachment::Callbacks callbacks;
   callbacks.on_started = [this](const agent::Started&) { OnProgramStarted(); };
-  callbacks.on_stdout = [this](std::string_view data) {
-    program_log_->Append(LogStream::kStdout, data);
-  };
-  callbacks.on_stderr = [this](std::string_view data) {
-    program_log_->Append(LogStream::kStderr, data);
-  };
+  callbacks.on_stdout = [this](std::string_view data) { OnOutput(LogStream::kStdout, data); };
+  callbacks.on_stderr = [this](std::string_view data) { OnOutput(LogStream::kStderr, data); };
   callbacks.on_exit = [this](const agent::Exited& exited) { OnProgramExit(exited); };
   callbacks.on_failed = [this](const agent::Failure& failure) { OnProgramFailed(failure); };
   program_ =

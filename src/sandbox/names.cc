@@ -73,12 +73,16 @@ void ReleaseName(int parent_fd, const std::string& name, const std::string& id) 
   if (holder && *holder == id) ::unlinkat(parent_fd, PathOf(name).c_str(), 0);
 }
 
-void ReleaseNamesOf(int parent_fd, const std::string& id) {
+void ReleaseDeadNames(int parent_fd) {
   const auto directory = base::OpenFileAt(parent_fd, kNamesDirectory, O_RDONLY | O_DIRECTORY);
   const auto names = directory ? base::ListDirectory(directory->get())
                                : base::Result<std::vector<std::string>>(directory.error());
   if (!names) return;
-  for (const std::string& name : *names) ReleaseName(parent_fd, name, id);
+  for (const std::string& name : *names) {
+    const auto id = LookUpName(parent_fd, name);
+    if (!id || ::faccessat(parent_fd, id->c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) continue;
+    ::unlinkat(parent_fd, PathOf(name).c_str(), 0);
+  }
 }
 
 base::Result<std::string> LookUpName(int parent_fd, const std::string& name) {

@@ -22,8 +22,8 @@ std::string MakeUpName(bool salted);
 base::Status ReserveName(int parent_fd, const std::string& name, const std::string& id);
 // Unless another sandbox has it.
 void ReleaseName(int parent_fd, const std::string& name, const std::string& id);
-// All it has: when its directory is gone.
-void ReleaseNamesOf(int parent_fd, const std::string& id);
+// Those of sandboxes that have no directory any more; the caller holds `.lock`.
+void ReleaseDeadNames(int parent_fd);
 // The id. kNotFound if nobody has it.
 base::Result<std::string> LookUpName(int parent_fd, const std::string& name);
 

@@ -61,11 +61,21 @@ void ProgramLog::Finish() {
 void ProgramLog::AppendPiece(LogStream stream, std::string_view piece) {
   LogEntry entry{Now(), stream, base::Bytes(piece), std::nullopt};
   if (lost_ > 0) entry.lost = lost_;
-  if (WriteLine(base::json::Write(entry) + "\n")) {
+  if (HasRoom() && WriteLine(base::json::Write(entry) + "\n")) {
     lost_ = 0;
   } else {
     lost_ += piece.size();
   }
+}
+
+// Looked at again after a while, or while there is none.
+bool ProgramLog::HasRoom() {
+  constexpr uint64_t kLookEvery = 64 * 1024;
+  if (has_room_ && unchecked_ < kLookEvery) return true;
+  unchecked_ = 0;
+  const auto room = base::RoomOf(file_.get());
+  has_room_ = room && room->free_bytes >= std::min(room->total_bytes / 10, kMostSpared);
+  return has_room_;
 }
 
 base::Status ProgramLog::WriteLine(const std::string& line) {
@@ -73,8 +83,13 @@ base::Status ProgramLog::WriteLine(const std::string& line) {
   // Half a line, left by a full disk, must not spoil this one.
   const base::Status written = base::WriteFull(file_.get(), torn_ ? "\n" + line : line);
   torn_ = !written;
-  if (!written) return written;
+  if (!written) {
+    if (const auto status = base::Stat(file_.get())) size_ = static_cast<uint64_t>(status->st_size);
+    has_room_ = false;
+    return written;
+  }
   size_ += line.size();
+  unchecked_ += line.size();
   return {};
 }
 

@@ -4,9 +4,9 @@
 //
 // One entry a piece of output as it came, so that nothing waits for the end of a line; `text` as in
 // every protocol of ours (base::Bytes). When `log` has grown to kMaxLogBytes it becomes `log.1`, in
-// place of an older one. Where there is no room the output is lost, not the program stopped, and
-// the next entry says how much (`lost`). ProgramLog is the monitor's; LogReader anybody's. Single
-// thread.
+// place of an older one. A log leaves some of its file system free (kMostSpared): beyond that
+// output is lost, not the program stopped, and the next entry says how much (`lost`). ProgramLog is
+// the monitor's; LogReader anybody's. Single thread.
 #pragma once
 
 #include <boost/describe.hpp>
@@ -27,6 +27,8 @@ inline constexpr const char* kLogFile = "log";
 inline constexpr const char* kOldLogFile = "log.1";
 inline constexpr uint64_t kMaxLogBytes = 10'000'000;
 inline constexpr size_t kMaxLogText = 16 * 1024;
+// A tenth of the file system is not for logs, at most this much.
+inline constexpr uint64_t kMostSpared = 256ull << 20;
 
 enum class LogStream { kStdout, kStderr };
 BOOST_DESCRIBE_ENUM(LogStream, kStdout, kStderr)
@@ -51,12 +53,15 @@ class ProgramLog {
       : directory_fd_(directory_fd), file_(std::move(file)) {}
   void AppendPiece(LogStream stream, std::string_view piece);
   base::Status WriteLine(const std::string& line);
+  bool HasRoom();
   base::Status Rotate();
 
   int directory_fd_;
   base::UniqueFd file_;
   uint64_t size_ = 0;
   uint64_t lost_ = 0;
+  uint64_t unchecked_ = 0;  // bytes written since the room was looked at
+  bool has_room_ = false;
   bool torn_ = false;
 };
 

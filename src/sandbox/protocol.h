@@ -133,9 +133,11 @@ struct FromMonitor {
   std::optional<std::string> notice;              // to the lease, any time: a line for people
   std::optional<EndReason> stopping;  // to all: programs are told to end, Ended will follow
   std::optional<Ended> ended;
+  std::optional<Resume> resumed;          // answers Resume
   std::optional<agent::Failure> failure;  // of the last request
 };
 BOOST_DESCRIBE_STRUCT(FromMonitor, (),
-                      (version, running, program_started, notice, stopping, ended, failure))
+                      (version, running, program_started, notice, stopping, ended, resumed,
+                       failure))
 
 }  // namespace msb::sandbox

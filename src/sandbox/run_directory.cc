@@ -15,7 +15,6 @@ namespace {
 
 constexpr const char* kParentLock = ".lock";
 constexpr const char* kReserveFile = "reserve";
-constexpr off_t kReservedBytes = 64 * 1024;
 
 }  // namespace
 
@@ -110,22 +109,19 @@ RunDirectory::~RunDirectory() {
   if (!removed) LOG(kWarning, "cannot remove run directory {}: {}", id_, removed.error().message());
 }
 
-void RunDirectory::ReserveRoom() const {
+void RunDirectory::ReserveRoom(const State& state) const {
+  constexpr size_t kEndBytes = 64 * 1024;  // what the end adds, at most
+  const size_t bytes = base::json::Write(state).size() + kEndBytes;
   const auto file = base::OpenFileAt(directory_.get(), kReserveFile, O_WRONLY | O_CREAT, 0600);
-  if (file) (void)::posix_fallocate(file->get(), 0, kReservedBytes);
+  if (file) (void)::posix_fallocate(file->get(), 0, static_cast<off_t>(bytes));
 }
 
 void RunDirectory::ReleaseRoom() const { ::unlinkat(directory_.get(), kReserveFile, 0); }
 
 base::Status RunDirectory::WriteState(const State& state) const {
-  const std::string text = base::json::Write(state);
-  const auto write = [&] {
-    return base::ReplaceFileAt(directory_.get(), kStateFile, text, 0600, /*durable=*/false);
-  };
-  base::Status written = write();
-  if (written || written.error().code() != base::ErrorCode::kNoSpace) return written;
-  ReleaseRoom();
-  return write().WithContext("the sandboxes' run directory is full");
+  return base::ReplaceFileAt(directory_.get(), kStateFile, base::json::Write(state), 0600,
+                             /*durable=*/false)
+      .WithContext("the sandbox's run directory");
 }
 
 void SweepRunDirectories() {
@@ -133,15 +129,19 @@ void SweepRunDirectories() {
   if (!parent) return;
   const auto names = base::ListDirectory(parent->get());
   if (!names) return;
+  base::UniqueFd lock;
   for (const std::string& id : *names) {
     if (!IsSandboxId(id) || !IsGarbage(parent->get(), id)) continue;
-    const auto parent_lock = RunDirectory::OpenParentLock(parent->get());
-    if (!parent_lock || !base::TryLock(parent_lock->get(), base::LockMode::kExclusive)) return;
-    if (!IsGarbage(parent->get(), id)) continue;
+    if (!lock) {
+      auto parent_lock = RunDirectory::OpenParentLock(parent->get());
+      if (!parent_lock || !base::TryLock(parent_lock->get(), base::LockMode::kExclusive)) return;
+      lock = *std::move(parent_lock);
+      if (!IsGarbage(parent->get(), id)) continue;
+    }
     const base::Status removed = base::RemoveTreeAt(parent->get(), id);
     if (!removed) LOG(kDebug, "cannot sweep {}: {}", id, removed.error().message());
-    ReleaseNamesOf(parent->get(), id);
   }
+  if (lock) ReleaseDeadNames(parent->get());
 }
 
 }  // namespace msb::sandbox

@@ -45,8 +45,9 @@ class RunDirectory {
   int parent_fd() const { return parent_.get(); }
   int lock_fd() const { return lock_.get(); }
   const std::string& name() const { return name_; }
-  // Sets aside what the last WriteState needs, should the file system be full by then.
-  void ReserveRoom() const;
+  // Sets aside what writing a state like this needs, until ReleaseRoom: the last one must not fail
+  // because the file system is full by then.
+  void ReserveRoom(const State& state) const;
   void ReleaseRoom() const;
   base::Status WriteState(const State& state) const;
   // The sandbox has ended; what was written of it stays, and its name.

@@ -20,16 +20,28 @@ base::Result<bool> IsRunLockHeld(int run_directory_fd) {
   return base::IsLocked(lock.get());
 }
 
-base::Result<State> ReadState(int run_directory_fd) {
+namespace {
+
+base::Result<State> ReadRecord(int run_directory_fd) {
   const std::string text = TRY(base::ReadFileAt(run_directory_fd, kStateFile, kMaxState));
   State state = TRY(base::json::Parse<State>(text));
   if (state.boot_id != TRY(base::BootId())) {
     return base::Fail(base::ErrorCode::kNotFound, "sandbox {} ended with an earlier boot",
                       state.name);
   }
+  return state;
+}
+
+}  // namespace
+
+base::Result<State> ReadState(int run_directory_fd) {
+  State state = TRY(ReadRecord(run_directory_fd));
   if (state.phase == Phase::kEnded) return state;
   const auto held = IsRunLockHeld(run_directory_fd);
   if (held && *held && IsAlive(state.monitor)) return state;
+  // An end is written down before the lock is let go: what is there now is the last word.
+  state = TRY(ReadRecord(run_directory_fd));
+  if (state.phase == Phase::kEnded) return state;
   state.phase = Phase::kEnded;
   state.ended = Ended{EndReason::kVmmEnded, "the sandbox's monitor was killed", {}, 125};
   return state;

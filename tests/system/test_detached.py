@@ -6,9 +6,11 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shlex
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -294,6 +296,90 @@ def test_idle_counts_from_the_last_use(name, start):
     assert "idle" in row["end"]
 
 
+# --- clients that misbehave -----------------------------------------------------------------------------
+
+def run_directory(name):
+    parent = pathlib.Path("/run/msb") if os.geteuid() == 0 else pathlib.Path(os.environ["MSB_HOME"]) / "run"
+    return parent / listed(name)["id"]
+
+
+def connect(name):
+    """A client of the monitor, as any process of the same user could be one."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here = os.open(run_directory(name), os.O_RDONLY)
+    client.connect(f"/proc/self/fd/{here}/control")
+    os.close(here)
+    return client
+
+
+def test_a_client_cannot_make_the_monitor_wait(name):
+    detach(name, "--lifetime", "2s")
+    client = connect(name)
+    never = os.eventfd(0)
+    socket.send_fds(client, [b'{"version":1,"message_fd":0}'], [never])
+    assert b"memory file" in client.recv(65536)
+    reader, writer = os.pipe()
+    socket.send_fds(client, [b'{"version":1,"message_fd":0}'], [reader])
+    for nonsense in (b"", b"\xff", b"[]", b"{}", b'{"version":1,"stop":{"grace_ms":-1}}', b'{"version":1,"start":{}}', b"x" * 65000):
+        client.send(nonsense or b" ")
+    assert wait_for_end(name)["exit_code"] == 124
+
+
+def test_too_many_clients_are_refused_and_harm_no_healthy_sandbox(name):
+    detach(name, script="trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1; done")
+    wait_until(lambda: run("logs", name).stdout == b"up\n", "the trap")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    clients = []
+    try:
+        clients = [connect(name) for _ in range(900)]
+        refused = run("exec", name, "--", "true")
+        assert refused.returncode == 125
+        assert b"900 commands" in refused.stderr, refused
+        stopped = run("stop", "-t", "5", name)
+        assert stopped.returncode == 1
+        assert b"900 commands" in stopped.stderr
+        assert status(name) == "running"
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert run("stop", name).returncode == 0
+    assert listed(name)["exit_code"] == 5
+
+
+def test_a_large_file_as_input_arrives_whole(name, tmp_path):
+    detach(name, script="wc -c")
+    big = tmp_path / "big"
+    big.write_bytes(b"x" * 3_000_001)
+    with open(big, "rb") as data:
+        done = subprocess.run(command("attach", name), stdin=data, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"3000001\n")
+
+
+def test_a_stop_has_its_own_grace_whatever_the_idle_limit(name):
+    detach(name, "--idle", "1s", script="trap 'sleep 3; exit 6' TERM; echo up; while :; do sleep 0.1; done")
+    wait_until(lambda: run("logs", name).stdout == b"up\n", "the trap")
+    assert run("stop", name).returncode == 0
+    assert listed(name)["exit_code"] == 6
+
+
+def test_the_end_of_a_sandbox_with_a_long_environment_is_kept_on_a_full_disk(name):
+    if os.geteuid() != 0:
+        pytest.skip("mounts a small file system")
+    script = f"""
+        set -e
+        msb={shlex.quote(str(MSB))}
+        mount -t tmpfs -o size=2M,mode=0700 none /run/msb
+        $msb exe -d --name {name} --env A=$(head -c 100000 /dev/zero | tr '\\0' a) busybox -e sh -- -c 'read go; exit 7' >/dev/null
+        dd if=/dev/zero of=/run/msb/full bs=4k 2>/dev/null || true
+        echo | $msb attach {name} || true
+        $msb ps -a
+    """
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=120)
+    assert re.search(rf"{name} +busybox +ended \(7\)", done.stdout), done
+
+
 # --- accidents ------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("victim", ["msb-monitor", "msb-vmm", "linux"])
@@ -374,7 +460,7 @@ def test_a_full_run_directory_loses_output_and_says_so_but_not_the_end(name):
         msb={shlex.quote(str(MSB))}
         mount -t tmpfs -o size=2M,mode=0700 none /run/msb
         $msb exe -d --name {name} busybox -e sh -- -c 'yes | head -c 4000000; read go; echo the end; exit 4' >/dev/null
-        until df /run/msb | grep -q 100%; do :; done
+        until [ "$(df --output=avail /run/msb | tail -1)" -lt 300 ]; do :; done
         $msb ps
         echo | $msb attach --no-stdin {name} & echo | $msb attach {name} >/dev/null || echo code $?
         wait
