@@ -114,6 +114,8 @@ Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mod
   return fd;
 }
 
+static_assert(kResolveNoSymlinks == RESOLVE_NO_SYMLINKS);
+
 Result<UniqueFd> OpenUnnamed(const std::string& directory, mode_t mode) {
   UniqueFd fd(
       Retry([&] { return ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, mode); }));

@@ -28,6 +28,7 @@ Result<UniqueFd> OpenFileAt(int dir_fd, const std::string& path, int flags, mode
 // openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | `resolve`: never leaves `dir_fd`.
 Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mode_t mode = 0,
                              uint64_t resolve = 0);
+inline constexpr uint64_t kResolveNoSymlinks = 0x04;  // RESOLVE_NO_SYMLINKS of linux/openat2.h
 // An unnamed regular file in `directory` (O_TMPFILE), readable and writable.
 Result<UniqueFd> OpenUnnamed(const std::string& directory, mode_t mode = 0600);
 // Gives an unnamed file a name; kExists if the name is taken.

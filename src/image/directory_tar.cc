@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 
 #include "src/base/bytes.h"
 #include "src/base/sys.h"
+#include "src/image/file_member.h"
 
 namespace msb::image {
 namespace {
@@ -26,36 +26,9 @@ constexpr size_t kPiece = 1 << 20;
 
 base::Error Changed() { return Fail(ErrorCode::kInvalid, "changed while it was read"); }
 
-std::optional<MemberKind> KindOf(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return MemberKind::kFile;
-    case S_IFDIR:
-      return MemberKind::kDirectory;
-    case S_IFLNK:
-      return MemberKind::kSymlink;
-    case S_IFCHR:
-      return MemberKind::kCharDevice;
-    case S_IFBLK:
-      return MemberKind::kBlockDevice;
-    case S_IFIFO:
-      return MemberKind::kFifo;
-    default:
-      return std::nullopt;  // sockets
-  }
-}
-
 // A name in a directory, as a path that ends no link.
 std::string PathAt(int directory_fd, const std::string& name) {
   return fmt::format("/proc/self/fd/{}/{}", directory_fd, name);
-}
-
-base::Result<std::string> ReadLink(int directory_fd, const std::string& name) {
-  std::string target(PATH_MAX, '\0');
-  const ssize_t length = ::readlinkat(directory_fd, name.c_str(), target.data(), target.size());
-  if (length < 0) return base::FailErrno("cannot read a link");
-  target.resize(static_cast<size_t>(length));
-  return target;
 }
 
 base::Result<std::vector<std::pair<std::string, std::string>>> ReadXattrs(const std::string& path) {
@@ -79,22 +52,6 @@ base::Result<std::vector<std::pair<std::string, std::string>>> ReadXattrs(const 
   return out;
 }
 
-base::Result<std::vector<SparseSegment>> DataSegments(int fd, uint64_t size) {
-  std::vector<SparseSegment> segments;
-  for (uint64_t at = 0; at < size;) {
-    const off_t data = ::lseek(fd, static_cast<off_t>(at), SEEK_DATA);
-    if (data < 0 && errno == ENXIO) break;
-    const off_t hole = data < 0 ? -1 : ::lseek(fd, data, SEEK_HOLE);
-    if (data < 0 || hole < 0) return base::FailErrno("cannot find holes");
-    const uint64_t end = std::min(static_cast<uint64_t>(hole), size);
-    if (static_cast<uint64_t>(data) < end) {
-      segments.push_back({static_cast<uint64_t>(data), end - static_cast<uint64_t>(data)});
-    }
-    at = static_cast<uint64_t>(hole);
-  }
-  return segments;
-}
-
 class Walker {
  public:
   explicit Walker(TarWriter::Sink sink) : tar_(std::move(sink)), buffer_(kPiece) {}
@@ -102,7 +59,7 @@ class Walker {
   base::Status Run(int root_fd) {
     struct stat status = TRY(base::Stat(root_fd));
     device_ = status.st_dev;
-    TarMember root = Describe(status, "./");
+    TarMember root = DescribeMember(status, "./");
     root.xattrs = TRY(ReadXattrs(PathAt(root_fd, ".")));
     TRY(tar_.Begin(root));
     TRY(WalkDirectory(root_fd, ""));
@@ -125,9 +82,9 @@ class Walker {
     if (::fstatat(directory_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) {
       return base::FailErrno("cannot examine");
     }
-    const auto kind = KindOf(status.st_mode);
+    const auto kind = KindOfMode(status.st_mode);
     if (!kind) return {};
-    TarMember member = Describe(status, path);
+    TarMember member = DescribeMember(status, path);
     const bool is_directory = *kind == MemberKind::kDirectory;
     if (!is_directory && status.st_nlink > 1) {
       const auto [first, is_new] = links_.try_emplace({status.st_dev, status.st_ino}, path);
@@ -138,7 +95,7 @@ class Walker {
       }
     }
     member.xattrs = TRY(ReadXattrs(PathAt(directory_fd, name)));
-    if (*kind == MemberKind::kSymlink) member.link = TRY(ReadLink(directory_fd, name));
+    if (*kind == MemberKind::kSymlink) member.link = TRY(ReadLinkAt(directory_fd, name));
     if (*kind == MemberKind::kFile) return WriteFile(directory_fd, name, status, member);
     if (!is_directory) return tar_.Begin(member);
     member.name += "/";
@@ -181,22 +138,6 @@ class Walker {
       segment.length -= part.size();
     }
     return {};
-  }
-
-  static TarMember Describe(const struct stat& status, const std::string& path) {
-    TarMember member;
-    member.kind = KindOf(status.st_mode).value_or(MemberKind::kFile);
-    member.name = path;
-    member.mode = static_cast<uint16_t>(status.st_mode & 07777);
-    member.uid = status.st_uid;
-    member.gid = status.st_gid;
-    member.mtime = {status.st_mtim.tv_sec, static_cast<uint32_t>(status.st_mtim.tv_nsec)};
-    if (member.kind == MemberKind::kFile) member.size = static_cast<uint64_t>(status.st_size);
-    if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode)) {
-      member.device_major = major(status.st_rdev);
-      member.device_minor = minor(status.st_rdev);
-    }
-    return member;
   }
 
   TarWriter tar_;

@@ -7,6 +7,7 @@
 #include "src/base/sys.h"
 #include "src/image/buffered_file.h"
 #include "src/image/byte_source.h"
+#include "src/image/sha256.h"
 #include "src/image/tar_reader.h"
 
 namespace msb::image {
@@ -266,17 +267,34 @@ class Converter {
   std::string record_;
 };
 
+// The decompressed tar with a running hash: the layer's diff id.
+class HashingSource : public ByteSource {
+ public:
+  explicit HashingSource(std::unique_ptr<ByteSource> source) : source_(std::move(source)) {}
+  base::Result<std::string_view> Next() override {
+    const std::string_view piece = TRY(source_->Next());
+    hash_.Update(piece);
+    return piece;
+  }
+  uint64_t consumed() const override { return source_->consumed(); }
+  Sha256Sum Hash() { return hash_.Finish(); }  // once, at the end
+
+ private:
+  std::unique_ptr<ByteSource> source_;
+  Sha256 hash_;
+};
+
 }  // namespace
 
 base::Status ConvertLayer(int source_fd, int blob_fd, int index_fd, const LayerLimits& limits) {
-  const std::unique_ptr<ByteSource> source = TRY(OpenSource(source_fd));
-  TarStream stream(*source, limits.max_tar_bytes);
+  HashingSource source(TRY(OpenSource(source_fd)));
+  TarStream stream(source, limits.max_tar_bytes);
   TarReader tar(stream);
   Converter converter(tar, blob_fd, index_fd, limits);
   IndexHeader header = TRY(converter.Run());
   TRY(stream.Drain());  // what follows the end of the tar is part of the digest
   header.tar_bytes = stream.position();
-  header.diff_id = stream.Hash();
+  header.diff_id = source.Hash();
   if (header.tar_bytes == 0) return Fail(ErrorCode::kCorrupt, "not a tar archive: it is empty");
   const std::string encoded = EncodeHeader(header);
   return base::PwriteFull(index_fd, std::as_bytes(std::span(encoded)), 0);

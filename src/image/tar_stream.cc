@@ -31,7 +31,6 @@ base::Result<bool> TarStream::Fill() {
     return Fail(ErrorCode::kLimit, "expands to more than {} times its compressed size",
                 kMaxExpansionFactor);
   }
-  hash_.Update(piece_);
   return true;
 }
 

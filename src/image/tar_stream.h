@@ -1,7 +1,7 @@
-// The decompressed bytes of a tar, with a position, a limit and a running hash.
+// The decompressed bytes of a tar, with a position and a limit: records and contents for the tar
+// reader.
 //
-// Shared by conversion (which wants the hash of the whole) and the tar reader (which wants records
-// and contents). One thread. Errors: kCorrupt where the tar ends too early, kLimit beyond the
+// One thread. Errors: kCorrupt where the tar ends too early, kLimit beyond the
 // limits on what a compressed layer may expand to, or those of the source.
 #pragma once
 
@@ -11,7 +11,6 @@
 
 #include "src/base/result.h"
 #include "src/image/byte_source.h"
-#include "src/image/sha256.h"
 
 namespace msb::image {
 
@@ -25,11 +24,10 @@ class TarStream {
   // Between 1 and `max` bytes, valid until the next call.
   base::Result<std::string_view> ReadSome(uint64_t max);
   base::Status Skip(uint64_t bytes);
-  // Reads to the end, for the hash.
+  // Reads to the end of the source.
   base::Status Drain();
 
   uint64_t position() const { return position_; }  // bytes handed out
-  Sha256Sum Hash() { return hash_.Finish(); }      // once, after Drain
 
  private:
   base::Result<bool> Fill();  // false at the end
@@ -39,7 +37,6 @@ class TarStream {
   std::string_view piece_;
   uint64_t position_ = 0;
   uint64_t fetched_ = 0;
-  Sha256 hash_;
 };
 
 }  // namespace msb::image

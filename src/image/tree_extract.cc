@@ -1,0 +1,312 @@
+#include "src/image/tree_extract.h"
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+#include <ranges>
+
+#include "src/base/bytes.h"
+#include "src/base/sys.h"
+#include "src/image/new_file.h"
+#include "src/image/tree_names.h"
+
+namespace msb::image {
+namespace {
+
+using base::ErrorCode;
+using base::Fail;
+using base::UniqueFd;
+
+constexpr uint64_t kSpaceCheckBytes = 64 << 20;
+constexpr uint64_t kEntryBytes = 4096;       // about what an entry takes beside its contents
+constexpr uint64_t kKeepFreeFiles = 10'000;  // where the number of files is limited
+constexpr size_t kPiece = 1 << 20;
+
+std::string Quoted(std::string_view name) {
+  return fmt::format("'{}'", base::EscapeForTerminal(name.substr(0, 300)));
+}
+
+base::Status SetTimes(int dir_fd, const char* name, const TarTime& mtime, int flags) {
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                             {.tv_sec = mtime.seconds, .tv_nsec = mtime.nanoseconds}};
+  const int done =
+      name == nullptr ? ::futimens(dir_fd, times) : ::utimensat(dir_fd, name, times, flags);
+  return done < 0 ? base::FailErrno("cannot set the time") : base::Status();
+}
+
+base::Error LinkInTheWay() {
+  return Fail(ErrorCode::kExists, "a symbolic link is in the way, and is not followed");
+}
+
+}  // namespace
+
+TreeExtractor::TreeExtractor(int root_fd, ExtractPolicy policy)
+    : root_fd_(root_fd), policy_(std::move(policy)) {}
+
+base::Status TreeExtractor::Run(TarReader& tar) {
+  while (std::optional<TarMember> member = TRY(tar.Next())) {
+    if (++counts_.entries > kMaxTreeEntries) {
+      return Fail(ErrorCode::kLimit, "more than {} files", kMaxTreeEntries);
+    }
+    const std::string name = member->name;
+    TRY(CheckSpace(kEntryBytes));
+    TRY(Take(*member, tar).WithContext(Quoted(name)));
+  }
+  for (const Later& link : symlinks_) TRY(MakeSymlink(link).WithContext(Quoted(link.path)));
+  parent_.Reset();
+  for (const Later& directory : directories_ | std::views::reverse) {
+    TRY(FinishDirectory(directory).WithContext(Quoted(directory.path)));
+  }
+  return {};
+}
+
+base::Status TreeExtractor::Take(TarMember& member, TarReader& tar) {
+  const Names names = TRY(SplitMemberName(member.name));
+  TRY(CheckAllowed(names, member));
+  if (names.empty()) return {};  // "./": the directory that is there
+  switch (member.kind) {
+    case MemberKind::kFile:
+      return TakeFile(names, member, tar);
+    case MemberKind::kDirectory:
+      return TakeDirectory(names, member);
+    case MemberKind::kHardLink:
+      return TakeHardLink(names, member);
+    case MemberKind::kSymlink:
+      if (member.link.empty() || member.link.find('\0') != std::string::npos) {
+        return Fail(ErrorCode::kCorrupt, "a symbolic link without a target");
+      }
+      return Defer(symlinks_, names, member);
+    default:
+      ++counts_.skipped;
+      return {};
+  }
+}
+
+base::Status TreeExtractor::CheckAllowed(const Names& names, const TarMember& member) const {
+  if (names.empty() && member.kind != MemberKind::kDirectory) {
+    return Fail(ErrorCode::kCorrupt, "a name without a name");
+  }
+  if (policy_.only.empty()) return {};
+  if (names.empty() || names[0] != policy_.only) {
+    return Fail(ErrorCode::kCorrupt, "is not what was asked for");
+  }
+  if (policy_.single_file && (names.size() != 1 || member.kind != MemberKind::kFile)) {
+    return Fail(ErrorCode::kCorrupt, "is not the file that was asked for");
+  }
+  return {};
+}
+
+// --- files ---------------------------------------------------------------------------------------
+
+base::Status TreeExtractor::TakeFile(const Names& names, const TarMember& member, TarReader& tar) {
+  const int parent = TRY(Parent(names));
+  NewFile file = TRY(NewFile::Create(parent));
+  TRY(WriteContents(file.fd(), member, tar));
+  TRY(ApplyMetadata(file.fd(), member));
+  TRY(file.Publish(names.back(), [&] { return MayReplace(parent, names.back()); }));
+  return policy_.hostile ? RememberMade(TRY(base::Stat(file.fd()))) : base::Status();
+}
+
+base::Status TreeExtractor::WriteContents(int fd, const TarMember& member, TarReader& tar) {
+  if (!member.sparse) return WriteSegment(fd, {0, member.size}, tar);
+  for (const SparseSegment& segment : *member.sparse) TRY(WriteSegment(fd, segment, tar));
+  if (::ftruncate(fd, static_cast<off_t>(member.size)) < 0) {
+    return base::FailErrno("cannot set the size");
+  }
+  return {};
+}
+
+base::Status TreeExtractor::WriteSegment(int fd, SparseSegment segment, TarReader& tar) {
+  while (segment.length > 0) {
+    const std::string_view data = TRY(tar.Data(std::min<uint64_t>(segment.length, kPiece)));
+    if (data.empty()) return Fail(ErrorCode::kCorrupt, "ends before its size");
+    TRY(base::PwriteFull(fd, std::as_bytes(std::span(data)), segment.offset));
+    segment.offset += data.size();
+    segment.length -= data.size();
+    counts_.bytes += data.size();
+    TRY(CheckSpace(data.size()));
+  }
+  return {};
+}
+
+// Nobody says beforehand how much will come: it must not be so much that the host suffers.
+base::Status TreeExtractor::CheckSpace(uint64_t bytes) {
+  unchecked_bytes_ += bytes;
+  if (policy_.keep_free_bytes == 0 || unchecked_bytes_ < kSpaceCheckBytes) return {};
+  unchecked_bytes_ = 0;
+  struct statvfs disk;
+  if (::fstatvfs(root_fd_, &disk) < 0) return base::FailErrno("cannot examine the disk");
+  if (disk.f_bavail < policy_.keep_free_bytes / disk.f_frsize) {
+    return Fail(ErrorCode::kNoSpace, "less than {} MiB are left on the disk: the copy ends here",
+                policy_.keep_free_bytes >> 20);
+  }
+  if (disk.f_files != 0 && disk.f_favail < kKeepFreeFiles) {
+    return Fail(ErrorCode::kNoSpace,
+                "the disk can hold less than {} more files: the copy ends here", kKeepFreeFiles);
+  }
+  return {};
+}
+
+base::Status TreeExtractor::ApplyMetadata(int fd, const TarMember& member) const {
+  if (policy_.keep_owners && ::fchown(fd, member.uid, member.gid) < 0) {
+    return base::FailErrno("cannot set the owner");
+  }
+  if (::fchmod(fd, member.mode & policy_.mode_mask) < 0) {
+    return base::FailErrno("cannot set the mode");
+  }
+  return SetTimes(fd, nullptr, member.mtime, 0);
+}
+
+base::Status TreeExtractor::MayReplace(int dir_fd, const std::string& name) const {
+  struct stat status;
+  if (::fstatat(dir_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) {
+    return errno == ENOENT ? base::Status() : base::FailErrno("cannot examine");
+  }
+  if (S_ISDIR(status.st_mode)) return Fail(ErrorCode::kExists, "a directory is in the way");
+  if (made_.contains({status.st_dev, status.st_ino})) {
+    return Fail(ErrorCode::kCorrupt, "comes twice");
+  }
+  return {};
+}
+
+// --- links ---------------------------------------------------------------------------------------
+
+base::Status TreeExtractor::TakeHardLink(const Names& names, const TarMember& member) {
+  const Names target = TRY(SplitMemberName(member.link).WithContext("its link's target"));
+  if (target.empty() || (!policy_.only.empty() && target[0] != policy_.only)) {
+    return Fail(ErrorCode::kCorrupt, "a hard link to what was not asked for");
+  }
+  auto from = OpenDirectory(JoinNames(target, target.size() - 1));
+  struct stat status;
+  const bool known =
+      from && ::fstatat(from->get(), target.back().c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+      S_ISREG(status.st_mode) &&
+      (!policy_.hostile || made_.contains({status.st_dev, status.st_ino}));
+  if (!known) {
+    return Fail(ErrorCode::kCorrupt, "a hard link to {}, which is no file that came before",
+                Quoted(member.link));
+  }
+  const int parent = TRY(Parent(names));
+  return PlaceAt(
+      parent, names.back(),
+      [&](const std::string& as) -> base::Status {
+        if (::linkat(from->get(), target.back().c_str(), parent, as.c_str(), 0) < 0) {
+          return base::FailErrno("cannot make a hard link");
+        }
+        return {};
+      },
+      [&] { return MayReplace(parent, names.back()); });
+}
+
+base::Status TreeExtractor::MakeSymlink(const Later& link) {
+  const Names names = TRY(SplitMemberName(link.path));
+  const int parent = TRY(Parent(names));
+  TRY(PlaceAt(
+      parent, names.back(),
+      [&](const std::string& as) -> base::Status {
+        if (::symlinkat(link.target.c_str(), parent, as.c_str()) < 0) {
+          return base::FailErrno("cannot make a symbolic link");
+        }
+        return SetTimes(parent, as.c_str(), link.member.mtime, AT_SYMLINK_NOFOLLOW);
+      },
+      [&] { return MayReplace(parent, names.back()); }));
+  struct stat status;
+  if (::fstatat(parent, names.back().c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) {
+    return base::FailErrno("cannot examine");
+  }
+  if (policy_.keep_owners && ::fchownat(parent, names.back().c_str(), link.member.uid,
+                                        link.member.gid, AT_SYMLINK_NOFOLLOW) < 0) {
+    return base::FailErrno("cannot set the owner");
+  }
+  return policy_.hostile ? RememberMade(status) : base::Status();
+}
+
+// --- directories ---------------------------------------------------------------------------------
+
+base::Status TreeExtractor::TakeDirectory(const Names& names, const TarMember& member) {
+  const int parent = TRY(Parent(names));
+  if (::mkdirat(parent, names.back().c_str(), 0700) == 0) {
+    TarMember copy = member;
+    return Defer(directories_, names, copy);
+  }
+  if (errno != EEXIST) return base::FailErrno("cannot create the directory");
+  // One that is there stays as it is; whether it is one, the look-up of what is in it says.
+  auto there = OpenDirectory(JoinNames(names, names.size()));
+  return there ? base::Status() : base::Status(std::move(there).error());
+}
+
+base::Status TreeExtractor::FinishDirectory(const Later& directory) {
+  const UniqueFd opened = TRY(OpenDirectory(directory.path));
+  // The descriptor is only a place; this one can be changed.
+  const UniqueFd fd = TRY(base::OpenFileAt(opened.get(), ".", O_RDONLY | O_DIRECTORY));
+  return ApplyMetadata(fd.get(), directory.member);
+}
+
+base::Result<UniqueFd> TreeExtractor::OpenDirectory(const std::string& path) const {
+  auto opened = base::OpenBeneath(root_fd_, path.empty() ? "." : path, O_PATH | O_DIRECTORY, 0,
+                                  policy_.hostile ? base::kResolveNoSymlinks : 0);
+  if (opened) return opened;
+  switch (opened.error().sys_errno()) {
+    case ELOOP:
+      return LinkInTheWay();
+    case EXDEV:
+      return Fail(ErrorCode::kExists, "a symbolic link in the way leads out of the destination");
+    case ENOTDIR:
+      return Fail(ErrorCode::kExists, "something that is no directory is in the way");
+    default:
+      return base::Error(
+          opened.error().code(),
+          "cannot open its directory: " + base::ErrnoText(opened.error().sys_errno()),
+          opened.error().sys_errno());
+  }
+}
+
+base::Result<UniqueFd> TreeExtractor::MakeParents(const Names& names) const {
+  UniqueFd at = TRY(OpenDirectory(""));
+  for (size_t i = 0; i + 1 < names.size(); ++i) {
+    if (::mkdirat(at.get(), names[i].c_str(), 0755) < 0 && errno != EEXIST) {
+      return base::FailErrno("cannot create the directory {}", Quoted(JoinNames(names, i + 1)));
+    }
+    at = TRY(OpenDirectory(JoinNames(names, i + 1)));
+  }
+  return at;
+}
+
+base::Result<int> TreeExtractor::Parent(const Names& names) {
+  std::string path = JoinNames(names, names.size() - 1);
+  if (parent_ && path == parent_path_) return parent_.get();
+  auto opened = OpenDirectory(path);
+  if (!opened && opened.error().sys_errno() == ENOENT) opened = MakeParents(names);
+  parent_ = TRY(std::move(opened));
+  parent_path_ = std::move(path);
+  return parent_.get();
+}
+
+// --- what has to be kept -------------------------------------------------------------------------
+
+base::Status TreeExtractor::Remember(size_t bytes) {
+  remembered_ += bytes;
+  if (remembered_ <= kMaxRemembered) return {};
+  return Fail(ErrorCode::kLimit, "too many links and directories in one copy: copy parts of it");
+}
+
+base::Status TreeExtractor::RememberMade(const struct stat& status) {
+  constexpr size_t kNodeBytes = 48;
+  TRY(Remember(kNodeBytes));
+  made_.insert({status.st_dev, status.st_ino});
+  return {};
+}
+
+base::Status TreeExtractor::Defer(std::vector<Later>& list, const Names& names, TarMember& member) {
+  Later later{JoinNames(names, names.size()), std::move(member.link), std::move(member)};
+  later.member.name.clear();
+  later.member.xattrs.clear();
+  TRY(Remember(2 * sizeof(Later) + later.path.capacity() + later.target.capacity()));
+  list.push_back(std::move(later));
+  return {};
+}
+
+}  // namespace msb::image
