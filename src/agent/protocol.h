@@ -54,7 +54,11 @@ inline constexpr size_t kMaxProcesses = 4096;   // objects: running, or not coll
 inline constexpr size_t kMaxConnections = 1000;
 inline constexpr size_t kMaxLowers = 64;
 inline constexpr size_t kMaxVolumes = 64;
-inline constexpr size_t kProcessIdDigits = 32;  // 128 bits, lower-case hexadecimal
+inline constexpr size_t kMaxTreeTransfers = 64;     // packed or unpacked at once
+inline constexpr uint32_t kMaxListDepth = 256;      // levels below a listed directory
+inline constexpr size_t kMaxPath = 4095;            // PATH_MAX without its NUL
+inline constexpr size_t kMaxSkippedReported = 100;  // of one transfer; the rest is counted only
+inline constexpr size_t kProcessIdDigits = 32;      // 128 bits, lower-case hexadecimal
 
 // --- frames --------------------------------------------------------------------------------------
 // Streams: 0 stdin, 1 stdout (with a pty: all output), 2 stderr, 3 … extra, both ways.
@@ -99,6 +103,8 @@ enum class FailureCode {
   kNotFound,   // a file
   kDenied,     // a file
   kWrongKind,  // a file: a directory where a file was expected, and the like
+  kExists,     // a file: the name is taken
+  kNotEmpty,   // a directory that was to be removed or replaced
   kNoSpace,
   kBusy,          // stdin belongs to another attachment; shutting down
   kDisconnected,  // made up by the client: the stream ended
@@ -106,7 +112,7 @@ enum class FailureCode {
 BOOST_DESCRIBE_ENUM(FailureCode, kSystem, kProtocol, kVersion, kUnsupported, kInvalid, kLimit,
                     kNotConfigured, kConfigure, kNoSuchProcess, kProcessExists, kProgramMissing,
                     kNotExecutable, kNoSuchUser, kBadWorkdir, kNotFound, kDenied, kWrongKind,
-                    kNoSpace, kBusy, kDisconnected)
+                    kExists, kNotEmpty, kNoSpace, kBusy, kDisconnected)
 
 struct Failure {
   FailureCode code = FailureCode::kSystem;
@@ -307,18 +313,104 @@ struct StatFile {
 };
 BOOST_DESCRIBE_STRUCT(StatFile, (), (path, user, follow))
 
-// Entries events, then the Reply.
+// Entries events, then the Reply. With a depth above 1 also what is in the directories below, each
+// after its directory, with names like "a/b"; links are not followed. A directory below that cannot
+// be listed gives a Skipped event.
 struct ListDirectory {
   base::Bytes path = {};
   base::Bytes user = {};
+  uint32_t depth = 1;  // 1: the directory's own entries; at most kMaxListDepth
 };
-BOOST_DESCRIBE_STRUCT(ListDirectory, (), (path, user))
+BOOST_DESCRIBE_STRUCT(ListDirectory, (), (path, user, depth))
 
 struct DirectoryEntry {
-  base::Bytes name = {};
+  base::Bytes name = {};  // relative to the directory that is listed
   FileStatus status = {};
+  base::Bytes target = {};  // of a symbolic link
 };
-BOOST_DESCRIBE_STRUCT(DirectoryEntry, (), (name, status))
+BOOST_DESCRIBE_STRUCT(DirectoryEntry, (), (name, status, target))
+
+// `parents`: those that are missing are made, too (with 0755), and a directory that is there
+// already is fine; else that is kExists.
+struct MakeDirectory {
+  base::Bytes path = {};
+  base::Bytes user = {};
+  uint32_t mode = 0755;
+  bool parents = false;
+};
+BOOST_DESCRIBE_STRUCT(MakeDirectory, (), (path, user, mode, parents))
+
+// A file, a link itself, an empty directory; `recursive`: a directory with all that is in it. What
+// was removed before a failure stays so. Further requests of the connection wait for it.
+struct Remove {
+  base::Bytes path = {};
+  base::Bytes user = {};
+  bool recursive = false;
+};
+BOOST_DESCRIBE_STRUCT(Remove, (), (path, user, recursive))
+
+// Atomic, hence within one file system. Without `replace` a taken name is kExists.
+struct Rename {
+  base::Bytes from = {};
+  base::Bytes to = {};
+  base::Bytes user = {};
+  bool replace = true;
+};
+BOOST_DESCRIBE_STRUCT(Rename, (), (from, to, user, replace))
+
+struct ChangeMode {
+  base::Bytes path = {};
+  base::Bytes user = {};
+  uint32_t mode = 0644;
+};
+BOOST_DESCRIBE_STRUCT(ChangeMode, (), (path, user, mode))
+
+struct MakeSymlink {
+  base::Bytes target = {};
+  base::Bytes path = {};
+  base::Bytes user = {};
+};
+BOOST_DESCRIBE_STRUCT(MakeSymlink, (), (target, path, user))
+
+// Answered by Reply::target.
+struct ReadSymlink {
+  base::Bytes path = {};
+  base::Bytes user = {};
+};
+BOOST_DESCRIBE_STRUCT(ReadSymlink, (), (path, user))
+
+// --- trees ---------------------------------------------------------------------------------------
+// A file, or a directory with all that is in it, as one PAX tar stream: modes, times to the
+// nanosecond, symbolic and hard links, holes. No attributes, no sockets. Each uses up its
+// connection.
+
+// Answered by the top's FileStatus; then the tar as data on stream 1, and its end (or a Broken
+// event). What cannot be read is left out with a Skipped event.
+struct Pack {
+  base::Bytes path = {};
+  base::Bytes user = {};
+  base::Bytes name = {};   // of the top in the tar; empty: the top is left out, only what is in it
+  bool follow = false;     // a top that is a symbolic link: what it leads to
+  bool recursive = false;  // else a directory is kWrongKind
+};
+BOOST_DESCRIBE_STRUCT(Pack, (), (path, user, name, follow, recursive))
+
+// A tar as data on stream 0 against credit, then its end; answered by Unpacked once all is written,
+// by a failure at any time. Extracted into the directory `path`, which must exist. Files appear
+// whole, over what has their name; directories that are there stay as they are.
+struct Unpack {
+  base::Bytes path = {};
+  base::Bytes user = {};
+  bool keep_owners = false;  // the tar's owners (numbers), where `user` may give files away
+};
+BOOST_DESCRIBE_STRUCT(Unpack, (), (path, user, keep_owners))
+
+struct Unpacked {
+  uint64_t entries = 0;
+  uint64_t bytes = 0;    // of contents, without holes
+  uint64_t skipped = 0;  // devices and FIFOs, which are never made
+};
+BOOST_DESCRIBE_STRUCT(Unpacked, (), (entries, bytes, skipped))
 
 // --- the end -------------------------------------------------------------------------------------
 // The signal to every process of ours, SIGKILL to all that is left after the grace, disks synced
@@ -350,11 +442,21 @@ struct Request {
   std::optional<WriteFile> write_file = {};
   std::optional<StatFile> stat_file = {};
   std::optional<ListDirectory> list_directory = {};
+  std::optional<MakeDirectory> make_directory = {};
+  std::optional<Remove> remove = {};
+  std::optional<Rename> rename = {};
+  std::optional<ChangeMode> change_mode = {};
+  std::optional<MakeSymlink> make_symlink = {};
+  std::optional<ReadSymlink> read_symlink = {};
+  std::optional<Pack> pack = {};
+  std::optional<Unpack> unpack = {};
   std::optional<Shutdown> shutdown = {};
 };
 BOOST_DESCRIBE_STRUCT(Request, (),
                       (seq, container, ping, configure, exec, attach, start, signal, resize, wait,
-                       list_processes, read_file, write_file, stat_file, list_directory, shutdown))
+                       list_processes, read_file, write_file, stat_file, list_directory,
+                       make_directory, remove, rename, change_mode, make_symlink, read_symlink,
+                       pack, unpack, shutdown))
 
 struct Reply {
   uint32_t seq = 0;
@@ -365,8 +467,12 @@ struct Reply {
   std::optional<Exited> exited = {};
   std::optional<Processes> processes = {};
   std::optional<FileStatus> file = {};
+  std::optional<base::Bytes> target = {};  // of a symbolic link
+  std::optional<Unpacked> unpacked = {};
 };
-BOOST_DESCRIBE_STRUCT(Reply, (), (seq, failure, configured, started, exited, processes, file))
+BOOST_DESCRIBE_STRUCT(Reply, (),
+                      (seq, failure, configured, started, exited, processes, file, target,
+                       unpacked))
 
 struct Dropped {
   uint32_t stream = 0;
@@ -374,13 +480,22 @@ struct Dropped {
 };
 BOOST_DESCRIBE_STRUCT(Dropped, (), (stream, bytes))
 
+// What a transfer leaves out, and why; `more`: how many others there were that are not named.
+struct Skipped {
+  base::Bytes path = {};  // relative to the top
+  Failure failure = {};
+  uint64_t more = 0;
+};
+BOOST_DESCRIBE_STRUCT(Skipped, (), (path, failure, more))
+
 struct Event {
   // Exactly one is set.
   std::optional<Exited> exited = {};    // after all output of the process
   std::optional<Dropped> dropped = {};  // output that this attachment missed, here in the stream
   std::optional<Failure> broken = {};   // a transfer failed after its Reply
   std::optional<std::vector<DirectoryEntry>> entries = {};
+  std::optional<Skipped> skipped = {};
 };
-BOOST_DESCRIBE_STRUCT(Event, (), (exited, dropped, broken, entries))
+BOOST_DESCRIBE_STRUCT(Event, (), (exited, dropped, broken, entries, skipped))
 
 }  // namespace msb::agent

@@ -15,6 +15,8 @@ namespace {
 using namespace msb;
 using namespace msb::agent;
 
+constexpr uint32_t kListDepth = 2;
+
 struct Ends {
   int count = 0;
   size_t data = 0;
@@ -45,17 +47,22 @@ FileTransfer::Callbacks ForFile(Ends& ends) {
           .on_entries =
               [](std::span<const DirectoryEntry> entries) {
                 for (const auto& entry : entries) {
-                  CHECK(!entry.name.empty() && entry.name.data.find('/') == std::string::npos);
+                  const std::string path = "/" + entry.name.data + "/";
+                  CHECK(path.find("//") == std::string::npos);
+                  CHECK(path.find("/../") == std::string::npos);
+                  CHECK(std::ranges::count(path, '/') <= 1 + kListDepth);
                 }
               },
+          .on_skipped = [](const Skipped&) {},
           .on_writable = [] {},
+          .on_unpacked = [](const Unpacked&) {},
           .on_done = [&ends](const FileStatus&) { ++ends.count; },
           .on_failed = [&ends](const Failure&) { ++ends.count; }};
 }
 
 Peer Begin(uint8_t kind, base::EventLoop& loop, base::UniqueFd stream, Ends& ends) {
   Peer peer;
-  switch (kind % 6) {
+  switch (kind % 8) {
     case 0:
       peer.attachment =
           Attachment::Execute(loop, std::move(stream),
@@ -78,6 +85,8 @@ Peer Begin(uint8_t kind, base::EventLoop& loop, base::UniqueFd stream, Ends& end
       peer.control->SendWait({}, [](Answer<Exited>) {});
       peer.control->SendListProcesses([](Answer<Processes>) {});
       peer.control->SendStatFile({}, [](Answer<FileStatus>) {});
+      peer.control->SendRemove({}, [](Answer<void>) {});
+      peer.control->SendReadSymlink({}, [](Answer<base::Bytes>) {});
       break;
     case 3:
       peer.transfer = FileTransfer::Read(loop, std::move(stream), {}, ForFile(ends)).value();
@@ -88,7 +97,16 @@ Peer Begin(uint8_t kind, base::EventLoop& loop, base::UniqueFd stream, Ends& end
       peer.transfer->Finish();
       break;
     case 5:
-      peer.transfer = FileTransfer::List(loop, std::move(stream), {}, ForFile(ends)).value();
+      peer.transfer =
+          FileTransfer::List(loop, std::move(stream), {.depth = kListDepth}, ForFile(ends)).value();
+      break;
+    case 6:
+      peer.transfer = FileTransfer::PackTree(loop, std::move(stream), {}, ForFile(ends)).value();
+      break;
+    case 7:
+      peer.transfer = FileTransfer::UnpackTree(loop, std::move(stream), {}, ForFile(ends)).value();
+      peer.transfer->Put("data");
+      peer.transfer->Finish();
       break;
   }
   return peer;

@@ -154,6 +154,42 @@ void Control::SendStatFile(const StatFile& stat, OnAnswer<FileStatus> done) {
   impl_->Ask(std::move(request), &Reply::file, std::move(done));
 }
 
+void Control::SendMakeDirectory(const MakeDirectory& make, OnAnswer<void> done) {
+  Request request;
+  request.make_directory = make;
+  impl_->Ask(std::move(request), std::move(done));
+}
+
+void Control::SendRemove(const Remove& remove, OnAnswer<void> done) {
+  Request request;
+  request.remove = remove;
+  impl_->Ask(std::move(request), std::move(done));
+}
+
+void Control::SendRename(const Rename& rename, OnAnswer<void> done) {
+  Request request;
+  request.rename = rename;
+  impl_->Ask(std::move(request), std::move(done));
+}
+
+void Control::SendChangeMode(const ChangeMode& change, OnAnswer<void> done) {
+  Request request;
+  request.change_mode = change;
+  impl_->Ask(std::move(request), std::move(done));
+}
+
+void Control::SendMakeSymlink(const MakeSymlink& make, OnAnswer<void> done) {
+  Request request;
+  request.make_symlink = make;
+  impl_->Ask(std::move(request), std::move(done));
+}
+
+void Control::SendReadSymlink(const ReadSymlink& read, OnAnswer<base::Bytes> done) {
+  Request request;
+  request.read_symlink = read;
+  impl_->Ask(std::move(request), &Reply::target, std::move(done));
+}
+
 void Control::SendShutdown(const Shutdown& shutdown, OnAnswer<void> done) {
   Request request;
   request.shutdown = shutdown;

@@ -40,6 +40,13 @@ class Control {
   void SendWait(const Wait& wait, OnAnswer<Exited> done);
   void SendListProcesses(OnAnswer<Processes> done);
   void SendStatFile(const StatFile& stat, OnAnswer<FileStatus> done);
+  void SendMakeDirectory(const MakeDirectory& make, OnAnswer<void> done);
+  void SendRemove(const Remove& remove, OnAnswer<void> done);
+  void SendRename(const Rename& rename, OnAnswer<void> done);
+  void SendChangeMode(const ChangeMode& change, OnAnswer<void> done);
+  void SendMakeSymlink(const MakeSymlink& make, OnAnswer<void> done);
+  // The target is the guest's: any bytes.
+  void SendReadSymlink(const ReadSymlink& read, OnAnswer<base::Bytes> done);
   // The answer comes when the disks are safe, just before the machine powers off; a machine that
   // ends without it gives kDisconnected.
   void SendShutdown(const Shutdown& shutdown, OnAnswer<void> done);

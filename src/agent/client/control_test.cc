@@ -87,7 +87,15 @@ class Files : public Client {
                 [this](std::span<const DirectoryEntry> entries) {
                   for (const auto& entry : entries) log += entry.name.data + " ";
                 },
+            .on_skipped =
+                [this](const Skipped& skipped) {
+                  log += fmt::format("skipped:{} ", skipped.path.data);
+                },
             .on_writable = [this] { log += "writable "; },
+            .on_unpacked =
+                [this](const Unpacked& unpacked) {
+                  log += fmt::format("unpacked{} ", unpacked.entries);
+                },
             .on_done = [this](const FileStatus&) { log += "done "; },
             .on_failed =
                 [this](const Failure& failure) {
@@ -151,6 +159,51 @@ TEST_F(Files, NamesThatAreNoneEndTheListing) {
     Say(FrameType::kEvent, 0,
         base::json::Write(Event{.entries = std::vector<DirectoryEntry>{{.name = name}}}));
     ExpectViolation("no name");
+  }
+}
+
+TEST_F(Files, NamesOfADeepListingAreCheckedOneByOneAndToItsDepth) {
+  const std::string long_name(256, 'x');
+  for (const std::string& name :
+       {std::string("a//b"), std::string("a/../b"), std::string("/a"), std::string("a/"),
+        std::string("a/b/c"), "a/" + long_name, std::string("a/\0b", 4)}) {
+    failed.reset();
+    transfer =
+        FileTransfer::List(*loop, Connect(), {.path = "/", .depth = 2}, FileCallbacks()).value();
+    SayHello();
+    Say(FrameType::kEvent, 0,
+        base::json::Write(Event{.entries = std::vector<DirectoryEntry>{{.name = name}}}));
+    ExpectViolation("no name");
+  }
+}
+
+TEST_F(Files, APackedTreeIsItsStatusItsDataWhatIsSkippedAndItsEnd) {
+  transfer = FileTransfer::PackTree(*loop, Connect(), {.path = "/x", .name = "x"}, FileCallbacks())
+                 .value();
+  SayHello();
+  Say(FrameType::kReply, 0, R"({"seq":1,"file":{"size":2}})");
+  Say(FrameType::kData, kStdout, "ab");
+  Say(FrameType::kEvent, 0, R"({"skipped":{"path":"secret","failure":{"code":"denied"}}})");
+  Say(FrameType::kEnd, kStdout, "");
+  Settle();
+  EXPECT_EQ(log, "opened2 data:ab skipped:secret done ");
+}
+
+TEST_F(Files, AnUnpackedTreeIsCountedAfterItsEndOnly) {
+  for (const bool finish : {true, false}) {
+    log.clear();
+    failed.reset();
+    transfer = FileTransfer::UnpackTree(*loop, Connect(), {.path = "/x"}, FileCallbacks()).value();
+    EXPECT_EQ(transfer->Put("tar"), 3u);
+    if (finish) transfer->Finish();
+    SayHello();
+    Say(FrameType::kReply, 0, R"({"seq":1,"unpacked":{"entries":4}})");
+    if (!finish) {
+      ExpectViolation("before its end");
+      continue;
+    }
+    Settle();
+    EXPECT_EQ(log, "unpacked4 done ");
   }
 }
 

@@ -10,18 +10,29 @@ namespace msb::agent {
 namespace {
 
 bool IsPlainName(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." && name.size() <= 255 &&
-         name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
+  return !name.empty() && name != "." && name != ".." && name.size() <= 255;
+}
+
+// At most `depth` plain names with slashes between.
+bool IsRelativePath(std::string_view path, uint32_t depth) {
+  if (path.size() > kMaxPath || path.find('\0') != std::string_view::npos) return false;
+  for (; depth > 0; --depth) {
+    const size_t slash = path.find('/');
+    if (!IsPlainName(path.substr(0, slash))) return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+  return false;
 }
 
 }  // namespace
 
 class FileTransfer::Impl : public Connection {
  public:
-  enum class Kind { kRead, kWrite, kList };
-  Impl(base::EventLoop& loop, Kind kind, Callbacks callbacks)
-      : Connection(loop), kind_(kind), callbacks_(std::move(callbacks)) {
-    if (kind == Kind::kWrite) credit_ = kInitialCredit;
+  enum class Kind { kRead, kWrite, kList, kPack, kUnpack };
+  Impl(base::EventLoop& loop, Kind kind, Callbacks callbacks, uint32_t depth = 0)
+      : Connection(loop), kind_(kind), depth_(depth), callbacks_(std::move(callbacks)) {
+    if (Sends()) credit_ = kInitialCredit;
   }
 
   bool complete() const { return callbacks_.on_done && callbacks_.on_failed; }
@@ -39,20 +50,24 @@ class FileTransfer::Impl : public Connection {
   void OnFailed(const Failure& failure) override { callbacks_.on_failed(failure); }
 
  private:
+  bool Sends() const { return kind_ == Kind::kWrite || kind_ == Kind::kUnpack; }
+  base::Status OnEntries(const std::vector<DirectoryEntry>& entries);
+  base::Status OnFinished(const Reply& reply);  // of kWrite, kUnpack
   void Done(const FileStatus& status);
   void GiveUp(const Failure& failure);
 
   const Kind kind_;
+  const uint32_t depth_;  // kList
   Callbacks callbacks_;
   uint32_t seq_ = 0;
   size_t credit_ = 0;
   bool wants_credit_ = false;
   bool finished_ = false;             // Finish was called
-  std::optional<FileStatus> opened_;  // kRead: the reply has come
+  std::optional<FileStatus> opened_;  // kRead, kPack: the reply has come
 };
 
 size_t FileTransfer::Impl::Put(std::string_view data) {
-  if (finished_ || kind_ != Kind::kWrite) return 0;
+  if (finished_ || !Sends()) return 0;
   const size_t length = std::min(data.size(), Writable());
   SendData(kStdin, data.substr(0, length));
   credit_ -= length;
@@ -61,7 +76,7 @@ size_t FileTransfer::Impl::Put(std::string_view data) {
 }
 
 void FileTransfer::Impl::Finish() {
-  if (kind_ == Kind::kWrite && !std::exchange(finished_, true)) SendEnd(kStdin);
+  if (Sends() && !std::exchange(finished_, true)) SendEnd(kStdin);
 }
 
 void FileTransfer::Impl::Done(const FileStatus& status) {
@@ -86,14 +101,23 @@ base::Status FileTransfer::Impl::OnReply(const Reply& reply) {
     Done({});
     return {};
   }
+  if (Sends()) return OnFinished(reply);
   if (!reply.file) return Violation("an answer without its content");
-  if (kind_ == Kind::kWrite) {
-    if (!finished_) return Violation("a file complete before its end");
+  opened_ = *reply.file;
+  if (callbacks_.on_opened) callbacks_.on_opened(*opened_);
+  return {};
+}
+
+base::Status FileTransfer::Impl::OnFinished(const Reply& reply) {
+  const bool unpacks = kind_ == Kind::kUnpack;
+  if (unpacks ? !reply.unpacked : !reply.file) return Violation("an answer without its content");
+  if (!finished_) return Violation("a transfer complete before its end");
+  if (!unpacks) {
     Done(*reply.file);
     return {};
   }
-  opened_ = *reply.file;
-  if (callbacks_.on_opened) callbacks_.on_opened(*opened_);
+  if (callbacks_.on_unpacked) callbacks_.on_unpacked(*reply.unpacked);
+  if (!closed()) Done({});
   return {};
 }
 
@@ -102,15 +126,21 @@ base::Status FileTransfer::Impl::OnEvent(const Event& event) {
     GiveUp(*event.broken);
     return {};
   }
-  if (!event.entries || kind_ != Kind::kList) {
-    return Violation("an event that is none of a transfer");
+  if (event.skipped && (kind_ == Kind::kList || kind_ == Kind::kPack)) {
+    if (callbacks_.on_skipped) callbacks_.on_skipped(*event.skipped);
+    return {};
   }
-  for (const DirectoryEntry& entry : *event.entries) {
-    if (!IsPlainName(entry.name.data)) {
+  if (event.entries && kind_ == Kind::kList) return OnEntries(*event.entries);
+  return Violation("an event that is none of a transfer");
+}
+
+base::Status FileTransfer::Impl::OnEntries(const std::vector<DirectoryEntry>& entries) {
+  for (const DirectoryEntry& entry : entries) {
+    if (!IsRelativePath(entry.name.data, depth_)) {
       return Violation("a directory entry that is no name");
     }
   }
-  if (callbacks_.on_entries) callbacks_.on_entries(*event.entries);
+  if (callbacks_.on_entries) callbacks_.on_entries(entries);
   return {};
 }
 
@@ -129,7 +159,7 @@ base::Status FileTransfer::Impl::OnEnd(unsigned stream) {
 }
 
 base::Status FileTransfer::Impl::OnCredit(unsigned stream, uint32_t bytes) {
-  if (kind_ != Kind::kWrite || stream != kStdin || bytes == 0 || bytes > kCreditWindow - credit_) {
+  if (!Sends() || stream != kStdin || bytes == 0 || bytes > kCreditWindow - credit_) {
     return Violation("credit of {} bytes for stream {}", bytes, stream);
   }
   credit_ += bytes;
@@ -180,7 +210,29 @@ base::Result<std::unique_ptr<FileTransfer>> FileTransfer::List(base::EventLoop& 
   Request request;
   request.list_directory = list;
   return Begin(std::move(stream),
-               std::make_shared<Impl>(loop, Impl::Kind::kList, std::move(callbacks)),
+               std::make_shared<Impl>(loop, Impl::Kind::kList, std::move(callbacks), list.depth),
+               std::move(request));
+}
+
+base::Result<std::unique_ptr<FileTransfer>> FileTransfer::PackTree(base::EventLoop& loop,
+                                                                   base::UniqueFd stream,
+                                                                   const Pack& pack,
+                                                                   Callbacks callbacks) {
+  Request request;
+  request.pack = pack;
+  return Begin(std::move(stream),
+               std::make_shared<Impl>(loop, Impl::Kind::kPack, std::move(callbacks)),
+               std::move(request));
+}
+
+base::Result<std::unique_ptr<FileTransfer>> FileTransfer::UnpackTree(base::EventLoop& loop,
+                                                                     base::UniqueFd stream,
+                                                                     const Unpack& unpack,
+                                                                     Callbacks callbacks) {
+  Request request;
+  request.unpack = unpack;
+  return Begin(std::move(stream),
+               std::make_shared<Impl>(loop, Impl::Kind::kUnpack, std::move(callbacks)),
                std::move(request));
 }
 

@@ -24,6 +24,12 @@ Failure FileFailure(const base::Error& error) {
       break;
   }
   switch (error.sys_errno()) {
+    case EEXIST:
+      code = FailureCode::kExists;
+      break;
+    case ENOTEMPTY:
+      code = FailureCode::kNotEmpty;
+      break;
     case ENOTDIR:
     case EISDIR:
     case ENXIO:  // a FIFO that nobody reads

@@ -9,71 +9,10 @@
 #include <algorithm>
 
 #include "src/agent/guest/copy_tree.h"
-#include "src/agent/guest/testing.h"
+#include "src/agent/guest/testing_files.h"
 
 namespace msb::agent {
 namespace {
-
-class FilesTest : public ServerTest {
- protected:
-  void SetUp() override {
-    Configure();
-    top = testing::TempDir() + "files_" + base::RandomHex(4);
-    ASSERT_EQ(::mkdir(top.c_str(), 0755), 0);
-  }
-  void Make(const std::string& name, std::string_view content) {
-    const auto fd = base::OpenFile(top + name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    ASSERT_TRUE(base::WriteFull(fd->get(), content).has_value());
-  }
-
-  struct Moved {
-    std::string data;
-    std::vector<std::string> names;
-    std::optional<FileStatus> done;
-    std::optional<Failure> failed;
-    bool over() const { return done || failed; }
-  };
-  FileTransfer::Callbacks Into(Moved& moved) {
-    return {.on_opened = {},
-            .on_data = [&](std::string_view data) { moved.data += data; },
-            .on_entries =
-                [&](std::span<const DirectoryEntry> entries) {
-                  for (const auto& entry : entries) moved.names.push_back(entry.name.data);
-                },
-            .on_writable = {},
-            .on_done = [&](const FileStatus& status) { moved.done = status; },
-            .on_failed = [&](const Failure& failure) { moved.failed = failure; }};
-  }
-  Moved Read(const ReadFile& request) {
-    Moved moved;
-    auto transfer = FileTransfer::Read(*loop, Connect(), request, Into(moved)).value();
-    EXPECT_TRUE(RunUntil([&] { return moved.over(); }));
-    return moved;
-  }
-  Moved Write(const WriteFile& request, std::string_view data) {
-    Moved moved;
-    std::unique_ptr<FileTransfer> transfer;
-    const auto go_on = [&] {
-      data.remove_prefix(transfer->Put(data));
-      if (data.empty()) transfer->Finish();
-    };
-    auto callbacks = Into(moved);
-    callbacks.on_writable = go_on;
-    transfer = FileTransfer::Write(*loop, Connect(), request, callbacks).value();
-    go_on();
-    EXPECT_TRUE(RunUntil([&] { return moved.over(); }));
-    return moved;
-  }
-  Moved List(const std::string& path) {
-    Moved moved;
-    auto transfer = FileTransfer::List(*loop, Connect(), {.path = path}, Into(moved)).value();
-    EXPECT_TRUE(RunUntil([&] { return moved.over(); }));
-    std::ranges::sort(moved.names);
-    return moved;
-  }
-
-  std::string top;
-};
 
 TEST_F(FilesTest, AFileIsReadWholeOrInPart) {
   std::string content(3 * 1024 * 1024 + 5, '\0');

@@ -110,6 +110,20 @@ Outcome<void> Server::Start(Process& process) {
   return started;
 }
 
+Outcome<void> Server::StartTransfer(
+    HandedOver connection, const std::function<void(TransferChannel&)>& work,
+    const std::function<void(TransferChannel&, const base::Error&)>& refuse) {
+  if (shutdown_->begun()) return Refuse(FailureCode::kBusy, "the sandbox is being stopped");
+  if (transfers_.size() >= kMaxTreeTransfers) {
+    return Refuse(FailureCode::kLimit, "{} trees are being copied", kMaxTreeTransfers);
+  }
+  connection.cgroup_fd = machine_.workload_cgroup();
+  const auto pid = StartTransferProcess(connection, work, refuse);
+  if (!pid) return Refuse(FailureCode::kSystem, pid.error());
+  transfers_.insert(*pid);
+  return {};
+}
+
 Process* Server::FindProcess(const std::string& id) {
   const auto found = processes_.find(id);
   return found == processes_.end() ? nullptr : found->second.process.get();
@@ -185,7 +199,10 @@ void Server::Reap() {
       return;
     }
     const auto found = running_.find(pid);
-    if (found == running_.end()) continue;  // an orphan of the workload
+    if (found == running_.end()) {
+      transfers_.erase(pid);
+      continue;  // or an orphan of the workload
+    }
     Process& process = *found->second;
     running_.erase(found);
     Exited exited{.signaled = WIFSIGNALED(status),

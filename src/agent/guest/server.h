@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "src/agent/guest/accounts.h"
@@ -18,6 +19,7 @@
 #include "src/agent/guest/process.h"
 #include "src/agent/guest/session.h"
 #include "src/agent/guest/shutdown.h"
+#include "src/agent/guest/transfer_process.h"
 #include "src/agent/protocol.h"
 #include "src/base/event_loop.h"
 #include "src/base/unique_fd.h"
@@ -39,6 +41,7 @@ class Server {
   void Accept(base::UniqueFd connection);
   size_t sessions() const { return sessions_.size(); }
   size_t processes() const { return processes_.size(); }
+  size_t transfers() const { return transfers_.size(); }
 
   // --- for sessions
   bool configured() const { return configured_; }
@@ -52,6 +55,10 @@ class Server {
   Processes ListProcesses() const;
   void Wait(Process& process, uint64_t session, uint32_t seq, bool collect);
   void Shutdown(const agent::Shutdown& request, uint64_t session, uint32_t seq);
+  // In a child of its own (transfer_process.h), which gets the workload's cgroup.
+  Outcome<void> StartTransfer(
+      HandedOver connection, const std::function<void(TransferChannel&)>& work,
+      const std::function<void(TransferChannel&, const base::Error&)>& refuse);
   void ScheduleFlush(Session& session);
   void Closed(Session& session);
 
@@ -92,6 +99,7 @@ class Server {
   std::optional<Failure> configure_failure_;
   std::unordered_map<std::string, Entry> processes_;
   std::unordered_map<pid_t, Process*> running_;
+  std::unordered_set<pid_t> transfers_;
   uint64_t next_session_ = 1;
   std::unordered_map<uint64_t, std::unique_ptr<Session>> sessions_;
   std::vector<uint64_t> to_flush_;

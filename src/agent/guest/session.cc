@@ -52,7 +52,7 @@ void Session::ReadFrames() {
 
 bool Session::Dispatch() {
   while (!closed_ && !broken_) {
-    if (waiting_ || queue_.size() > kMaxQueued) return false;
+    if (waiting_ || removal_ || queue_.size() > kMaxQueued) return false;
     auto frame = reader_.Next();
     if (frame && !*frame) return true;
     base::Status handled = frame ? HandleFrame(**frame) : std::move(frame).error();
@@ -69,6 +69,7 @@ void Session::Break(const base::Error& error) {
   broken_ = true;
   attached_.reset();
   transfer_.reset();
+  removal_.reset();
   receiver_.reset();
 }
 
@@ -89,14 +90,17 @@ void Session::Answer(Reply reply) {
 
 void Session::Flush() {
   if (closed_) return;
+  if (removal_ && !removal_->Fill(queue_)) removal_.reset();
   Pump();
   if (closed_) return;
+  if (removal_) Wake();  // the next piece of it, after what else there is to do
   if (broken_ && queue_.empty()) return Close();
   if (attached_) {
     // May read more output, which schedules the next flush.
     attached_->process().ReadOn();
   }
-  if (readable_ && queue_.size() <= kMaxQueued) ReadFrames();
+  // Frames that have been read may have waited, too.
+  if (queue_.size() <= kMaxQueued) ReadFrames();
 }
 
 void Session::Pump() {

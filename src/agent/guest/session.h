@@ -1,5 +1,5 @@
 // Session: one connection of the host: its frames in and out, and what it is used for: plain
-// requests, one attachment, or one transfer.
+// requests, one attachment, or one transfer. A tree's transfer takes the connection away from it.
 //
 // Owned by the Server, which destroys it after the event in which closed() became true. Input is
 // bounded by the frame limit and by credit; replies by stopping to read requests while the host
@@ -65,11 +65,19 @@ class Session {
   Outcome<Reply> ServeNow(const Request& request);
   Outcome<Reply> ServeExec(const Exec& exec);
   Outcome<Reply> ServeAttach(const Attach& attach);
-  Outcome<Reply> ServeReadFile(const ReadFile& request);
-  Outcome<Reply> ServeWriteFile(const WriteFile& request);
-  Outcome<void> ServeList(const ListDirectory& request, uint32_t seq);
   Outcome<Process*> FindProcess(const std::string& id);
-  Outcome<Identity> UserOf(const base::Bytes& user) const;
+  static std::unexpected<Failure> RefuseInUse();
+
+  // --- requests about files (session_files.cc)
+  static bool IsAboutFiles(const Request& request);
+  Outcome<std::optional<Reply>> ServeFile(const Request& request);  // nothing: answered later
+  Outcome<Reply> ServeFileNow(const Request& request, const Identity& user);
+  Outcome<Reply> ServeReadFile(const ReadFile& request, const Identity& user);
+  Outcome<void> BeginWriteFile(const WriteFile& request, const Identity& user, uint32_t seq);
+  Outcome<void> BeginList(const ListDirectory& request, const Identity& user, uint32_t seq);
+  Outcome<void> BeginRemove(const Remove& request, const Identity& user, uint32_t seq);
+  Outcome<void> HandOver(const Request& request, const Identity& user);
+
   bool used() const { return attached_ || transfer_ || receiver_ || spent_; }
 
   Server& server_;
@@ -80,6 +88,7 @@ class Session {
   FrameQueue queue_;
   std::unique_ptr<Attached> attached_;
   std::unique_ptr<Transfer> transfer_;
+  std::unique_ptr<Transfer> removal_;  // later requests wait for it
   std::unique_ptr<FileReceiver> receiver_;
   uint32_t receiver_seq_ = 0;
   size_t receiver_credit_ = 0;      // granted, not arrived

@@ -1,4 +1,6 @@
 // What each request does: see the comments of src/agent/protocol.h.
+#include <boost/mp11.hpp>
+
 #include <utility>
 
 #include "src/agent/guest/process.h"
@@ -9,30 +11,32 @@
 namespace msb::agent {
 namespace {
 
-std::unexpected<Failure> InUse() {
-  return Refuse(FailureCode::kProtocol, "this connection is in use: one attachment or transfer");
-}
-
 Reply ReplyOf(Outcome<void> outcome) {
   Reply reply;
   if (!outcome) reply.failure = outcome.error();
   return reply;
 }
 
+// How many of the members that are requests are set.
 size_t CountOf(const Request& request) {
-  return static_cast<size_t>(request.ping.has_value()) + request.configure.has_value() +
-         request.exec.has_value() + request.attach.has_value() + request.start.has_value() +
-         request.signal.has_value() + request.resize.has_value() + request.wait.has_value() +
-         request.list_processes.has_value() + request.read_file.has_value() +
-         request.write_file.has_value() + request.stat_file.has_value() +
-         request.list_directory.has_value() + request.shutdown.has_value();
+  size_t count = 0;
+  boost::mp11::mp_for_each<boost::describe::describe_members<Request, boost::describe::mod_public>>(
+      [&](auto member) {
+        if constexpr (requires { (request.*member.pointer).has_value(); }) {
+          count += (request.*member.pointer).has_value();
+        }
+      });
+  return count;
 }
 
 }  // namespace
 
 bool Session::NeedsRoot(const Request& request) const {
-  return request.exec || request.read_file || request.write_file || request.stat_file ||
-         request.list_directory;
+  return request.exec || IsAboutFiles(request);
+}
+
+std::unexpected<Failure> Session::RefuseInUse() {
+  return Refuse(FailureCode::kProtocol, "this connection is in use: one attachment or transfer");
 }
 
 void Session::Resume() {
@@ -64,18 +68,16 @@ void Session::Serve(const Request& request) {
     reply = std::unexpected(process.error());
   } else if (request.shutdown) {
     return server_.Shutdown(*request.shutdown, number_, request.seq);
-  } else if (request.list_directory) {
-    auto listed = ServeList(*request.list_directory, request.seq);
-    if (listed) return;
-    reply = std::unexpected(listed.error());
+  } else if (IsAboutFiles(request)) {
+    auto served = ServeFile(request);
+    if (served && !*served) return;  // answered later
+    reply = served ? Outcome<Reply>(**std::move(served)) : std::unexpected(served.error());
   } else {
-    if (request.write_file) receiver_seq_ = request.seq;
     reply = ServeNow(request);
-    if (reply && request.write_file) return;  // answered when all is written
   }
   if (!reply) {
     // Data that was sent ahead of the answer is dropped when it comes.
-    if (request.exec || request.attach || request.write_file) spent_ = true;
+    if (request.exec || request.attach || request.write_file || request.unpack) spent_ = true;
     Reply failed;
     failed.failure = reply.error();
     reply = std::move(failed);
@@ -88,20 +90,9 @@ Outcome<Reply> Session::ServeNow(const Request& request) {
   if (request.configure) return server_.Configure(*request.configure);
   if (request.exec) return ServeExec(*request.exec);
   if (request.attach) return ServeAttach(*request.attach);
-  if (request.read_file) return ServeReadFile(*request.read_file);
-  if (request.write_file) return ServeWriteFile(*request.write_file);
   if (request.list_processes) {
     Reply reply;
     reply.processes = server_.ListProcesses();
-    return reply;
-  }
-  if (request.stat_file) {
-    auto user = UserOf(request.stat_file->user);
-    if (!user) return std::unexpected(user.error());
-    auto status = DescribeFile(*request.stat_file, *user);
-    if (!status) return std::unexpected(status.error());
-    Reply reply;
-    reply.file = *status;
     return reply;
   }
   if (request.start) {
@@ -133,15 +124,8 @@ Outcome<Process*> Session::FindProcess(const std::string& id) {
   return process;
 }
 
-Outcome<Identity> Session::UserOf(const base::Bytes& user) const {
-  if (user.empty()) return Identity();
-  auto identity = server_.ResolveUser(user.data);
-  if (!identity) return Refuse(FailureCode::kNoSuchUser, identity.error());
-  return *std::move(identity);
-}
-
 Outcome<Reply> Session::ServeExec(const Exec& exec) {
-  if (used()) return InUse();
+  if (used()) return RefuseInUse();
   auto process = server_.CreateProcess(exec);
   if (!process) return std::unexpected(process.error());
   attached_ = std::make_unique<Attached>(**process, queue_, exec.hold_input, [this] { Wake(); });
@@ -161,7 +145,7 @@ Outcome<Reply> Session::ServeExec(const Exec& exec) {
 }
 
 Outcome<Reply> Session::ServeAttach(const Attach& attach) {
-  if (used()) return InUse();
+  if (used()) return RefuseInUse();
   auto process = FindProcess(attach.id);
   if (!process) return std::unexpected(process.error());
   if (attach.input && (*process)->InputTaken()) {
@@ -179,40 +163,6 @@ Outcome<Reply> Session::ServeAttach(const Attach& attach) {
                           .extra_streams = exec.extra_streams,
                           .offsets = attached_->Offsets()};
   return reply;
-}
-
-Outcome<Reply> Session::ServeReadFile(const ReadFile& request) {
-  if (used()) return InUse();
-  auto user = UserOf(request.user);
-  if (!user) return std::unexpected(user.error());
-  auto opened = OpenForReading(request, *user);
-  if (!opened) return std::unexpected(opened.error());
-  transfer_ = std::move(opened->transfer);
-  Reply reply;
-  reply.file = opened->status;
-  return reply;
-}
-
-Outcome<Reply> Session::ServeWriteFile(const WriteFile& request) {
-  if (used()) return InUse();
-  auto user = UserOf(request.user);
-  if (!user) return std::unexpected(user.error());
-  auto receiver = FileReceiver::Create(request, *user);
-  if (!receiver) return std::unexpected(receiver.error());
-  receiver_ = *std::move(receiver);
-  receiver_credit_ = kInitialCredit;
-  return Reply();
-}
-
-Outcome<void> Session::ServeList(const ListDirectory& request, uint32_t seq) {
-  if (used()) return InUse();
-  auto user = UserOf(request.user);
-  if (!user) return std::unexpected(user.error());
-  auto transfer = OpenDirectory(request, *user, seq);
-  if (!transfer) return std::unexpected(transfer.error());
-  transfer_ = *std::move(transfer);
-  Wake();
-  return {};
 }
 
 }  // namespace msb::agent

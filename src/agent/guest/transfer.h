@@ -1,0 +1,16 @@
+// Transfer: what takes longer than a moment, done in pieces between the other events of the agent.
+#pragma once
+
+#include "src/agent/frame.h"
+
+namespace msb::agent {
+
+class Transfer {
+ public:
+  virtual ~Transfer() = default;
+  // Does the next piece and appends the frames it gives (some 64 KiB); false when that was the
+  // last.
+  virtual bool Fill(FrameQueue& queue) = 0;
+};
+
+}  // namespace msb::agent
