@@ -9,6 +9,7 @@ namespace msb::image {
 namespace {
 
 constexpr int64_t kRedrawNanos = 100'000'000;
+constexpr int64_t kMeasureNanos = 500'000'000;  // a rate over less than this says nothing
 
 void Print(const std::string& text) { (void)base::WriteFull(STDERR_FILENO, text); }
 
@@ -31,6 +32,7 @@ void Progress::Begin(const std::string& what, uint64_t total) {
   what_ = what;
   total_ = total;
   bytes_ = 0;
+  begun_ns_ = base::MonotonicNanos();
   drawn_ns_ = 0;
   Update(0);
 }
@@ -52,8 +54,15 @@ void Progress::Warn(const std::string& text) {
 
 void Progress::Draw() {
   const std::string of = total_ > 0 ? fmt::format(" / {}", FormatBytes(total_)) : "";
-  Print(fmt::format("\r\033[K{}: {}{}", what_, FormatBytes(bytes_), of));
-  drawn_ns_ = base::MonotonicNanos();
+  const int64_t now = base::MonotonicNanos();
+  std::string rate;
+  if (now - begun_ns_ >= kMeasureNanos) {
+    const double seconds = static_cast<double>(now - begun_ns_) / 1e9;
+    rate = fmt::format(", {}/s",
+                       FormatBytes(static_cast<uint64_t>(static_cast<double>(bytes_) / seconds)));
+  }
+  Print(fmt::format("\r\033[K{}: {}{}{}", what_, FormatBytes(bytes_), of, rate));
+  drawn_ns_ = now;
   line_shown_ = true;
 }
 

@@ -1,7 +1,7 @@
 // Progress: what a long command tells the person who waits, on standard error.
 //
-// On a terminal one line that is rewritten, a few times a second; elsewhere a line for each
-// finished step. One thread.
+// On a terminal one line that is rewritten, a few times a second, with the bytes and their rate;
+// elsewhere a line for each finished step. One thread.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,16 @@ class Progress {
   void Update(uint64_t bytes);
   void End(const std::string& result);
   void Warn(const std::string& text);  // shown in every style but quiet
+  void Clear();                        // the line, for others to write; it comes back
 
  private:
   void Draw();
-  void Clear();
 
   Style style_;
   std::string what_;
   uint64_t total_ = 0;
   uint64_t bytes_ = 0;
+  int64_t begun_ns_ = 0;
   int64_t drawn_ns_ = 0;
   bool line_shown_ = false;
 };

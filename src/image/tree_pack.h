@@ -39,6 +39,7 @@ class TreePacker {
   TreePacker(TarWriter::Sink sink, OnSkipped on_skipped);
 
   base::Status Pack(const std::string& path, const PackOptions& options);
+  bool sink_failed() const { return sink_failed_; }  // whose fault an error was
 
   static constexpr size_t kMaxKnownLinks = 100'000;
   static constexpr size_t kMaxUnsized = 16 << 20;  // of a file that has no size but content
