@@ -47,6 +47,11 @@ struct ExecText {
   std::vector<std::string> env;
 };
 
+struct CopyText {
+  std::string source;
+  std::string destination;
+};
+
 class Parser {
  public:
   Parser() : app_("Runs untrusted code in sandboxes with a Linux kernel of their own", "msb") {
@@ -63,6 +68,7 @@ class Parser {
     AddExe();
     AddExec();
     AddAttach();
+    AddCopy();
     AddPs();
     AddLogs();
     AddStop();
@@ -231,6 +237,28 @@ class Parser {
     attach->callback([this] { line_.command = attach_; });
   }
 
+  void AddCopy() {
+    CLI::App* copy = app_.add_subcommand(
+        "cp",
+        "Copy files out of a sandbox, or into one. One side is NAME:PATH; - as the other\n"
+        "is a tar stream on standard input or output. A directory as DST is copied into,\n"
+        "DIR/. as SRC is what is in DIR.");
+    copy->add_option("SRC", copy_text_.source, "What to copy")->required();
+    copy->add_option("DST", copy_text_.destination, "Where to, or the new name")->required();
+    copy->add_flag("-r,-R,--recursive", copy_.recursive, "Directories, with all that is in them");
+    copy->add_flag("-q,--quiet", copy_.quiet, "No progress");
+    copy->add_option("--user", copy_.user,
+                     "Whose files they are in the sandbox, with whose rights (default: root)");
+    copy->callback([this] {
+      copy_.source = ParseCopySide(copy_text_.source);
+      copy_.destination = ParseCopySide(copy_text_.destination);
+      if (base::Status checked = CheckCopySides(copy_.source, copy_.destination); !checked) {
+        throw CLI::ValidationError("cp", checked.error().message());
+      }
+      line_.command = copy_;
+    });
+  }
+
   void AddPs() {
     CLI::App* ps = app_.add_subcommand("ps", "List the sandboxes that run");
     ps->add_flag("-a,--all", ps_.all, "… and those that have ended and were not removed");
@@ -327,6 +355,8 @@ class Parser {
   ExecText exec_text_;
   ExecOptions exec_;
   AttachOptions attach_;
+  CopyText copy_text_;
+  CopyOptions copy_;
   PsOptions ps_;
   LogsOptions logs_;
   StopOptions stop_;

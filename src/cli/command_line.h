@@ -11,6 +11,7 @@
 #include "src/base/bytes.h"
 #include "src/base/log.h"
 #include "src/base/result.h"
+#include "src/cli/copy_side.h"
 #include "src/image/disk.h"
 
 namespace msb::cli {
@@ -51,6 +52,14 @@ struct AttachOptions {
   bool input = true;
 };
 
+struct CopyOptions {
+  CopySide source;
+  CopySide destination;
+  bool recursive = false;
+  bool quiet = false;
+  std::string user;  // in the sandbox; empty: root
+};
+
 struct PsOptions {
   bool all = false;
   bool json = false;
@@ -89,8 +98,8 @@ struct VersionOptions {};
 
 struct CommandLine {
   base::LogLevel log_level = base::LogLevel::kWarning;
-  std::variant<VersionOptions, ExeOptions, ExecOptions, AttachOptions, PsOptions, LogsOptions,
-               StopOptions, RemoveOptions, ResumeOptions, ImageOptions, DoctorOptions>
+  std::variant<VersionOptions, ExeOptions, ExecOptions, AttachOptions, CopyOptions, PsOptions,
+               LogsOptions, StopOptions, RemoveOptions, ResumeOptions, ImageOptions, DoctorOptions>
       command;
 };
 

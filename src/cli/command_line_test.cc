@@ -164,5 +164,18 @@ TEST(CommandLineTest, AWrongCommandLineIsUsageAndPointsToTheCommandsHelp) {
   EXPECT_NE(Error({"msb", "ps", "--", "x"}, 2).find("nothing after --"), std::string::npos);
 }
 
+TEST(CommandLineTest, ACopyHasOneSideInASandboxAndTheOtherMayBeAStream) {
+  const auto parsed = Parse({"msb", "cp", "-r", "--user", "nobody", "-", "box:srv"});
+  const auto& copy = std::get<CopyOptions>(std::get<CommandLine>(parsed).command);
+  EXPECT_TRUE(copy.source.stream());
+  EXPECT_EQ(copy.destination.sandbox, "box");
+  EXPECT_EQ(copy.destination.path, "/srv");
+  EXPECT_TRUE(copy.recursive);
+  EXPECT_EQ(copy.user, "nobody");
+  EXPECT_NE(Error({"msb", "cp", "a", "b"}, 2).find("NAME:PATH"), std::string::npos);
+  EXPECT_NE(Error({"msb", "cp", "a:x", "b:y"}, 2).find("tar"), std::string::npos);
+  Error({"msb", "cp", "a:x"}, 2);
+}
+
 }  // namespace
 }  // namespace msb::cli

@@ -10,6 +10,7 @@ namespace msb::cli {
 int RunExe(const ExeOptions& options);
 int RunExec(const ExecOptions& options);
 int RunAttach(const AttachOptions& options);
+int RunCopy(const CopyOptions& options);
 int RunPs(const PsOptions& options);
 int RunLogs(const LogsOptions& options);
 int RunStop(const StopOptions& options);

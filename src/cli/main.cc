@@ -23,6 +23,7 @@ int Run(const VersionOptions&) { return RunVersion(); }
 int Run(const ExeOptions& options) { return RunExe(options); }
 int Run(const ExecOptions& options) { return RunExec(options); }
 int Run(const AttachOptions& options) { return RunAttach(options); }
+int Run(const CopyOptions& options) { return RunCopy(options); }
 int Run(const PsOptions& options) { return RunPs(options); }
 int Run(const LogsOptions& options) { return RunLogs(options); }
 int Run(const StopOptions& options) { return RunStop(options); }
