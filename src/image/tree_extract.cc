@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <ranges>
 
@@ -46,7 +47,24 @@ base::Error LinkInTheWay() {
 TreeExtractor::TreeExtractor(int root_fd, ExtractPolicy policy)
     : root_fd_(root_fd), policy_(std::move(policy)) {}
 
-base::Status TreeExtractor::Run(TarReader& tar) {
+base::Status TreeExtractor::Run(TarStream& stream) {
+  TarReader tar(stream);
+  TRY(TakeAll(tar));
+  std::array<char, 1> more;
+  if (policy_.hostile && TRY(stream.ReadRecord(more))) {
+    // Somebody who goes on talking would keep us here for ever.
+    return Fail(ErrorCode::kCorrupt, "there is more after the end of the tar");
+  }
+  TRY(stream.Drain());  // archives are padded
+  for (const Later& link : symlinks_) TRY(MakeSymlink(link).WithContext(Quoted(link.path)));
+  parent_.Reset();
+  for (const Later& directory : directories_ | std::views::reverse) {
+    TRY(FinishDirectory(directory).WithContext(Quoted(directory.path)));
+  }
+  return {};
+}
+
+base::Status TreeExtractor::TakeAll(TarReader& tar) {
   while (std::optional<TarMember> member = TRY(tar.Next())) {
     if (++counts_.entries > kMaxTreeEntries) {
       return Fail(ErrorCode::kLimit, "more than {} files", kMaxTreeEntries);
@@ -54,11 +72,6 @@ base::Status TreeExtractor::Run(TarReader& tar) {
     const std::string name = member->name;
     TRY(CheckSpace(kEntryBytes));
     TRY(Take(*member, tar).WithContext(Quoted(name)));
-  }
-  for (const Later& link : symlinks_) TRY(MakeSymlink(link).WithContext(Quoted(link.path)));
-  parent_.Reset();
-  for (const Later& directory : directories_ | std::views::reverse) {
-    TRY(FinishDirectory(directory).WithContext(Quoted(directory.path)));
   }
   return {};
 }

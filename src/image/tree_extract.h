@@ -29,7 +29,7 @@ namespace msb::image {
 
 struct ExtractPolicy {
   // Who wrote the tar is not trusted: links that are there already are not followed either, a name
-  // comes once, and hard links lead to files of this tar only.
+  // comes once, hard links lead to files of this tar only, and nothing follows its end.
   bool hostile = true;
   uint16_t mode_mask = 0777;     // what of a mode is kept: no set-user-ID, set-group-ID, sticky
   bool keep_owners = false;      // else everything belongs to the caller
@@ -48,7 +48,7 @@ class TreeExtractor {
  public:
   TreeExtractor(int root_fd, ExtractPolicy policy);
 
-  base::Status Run(TarReader& tar);  // once
+  base::Status Run(TarStream& stream);  // once; to the end of the stream
   const ExtractCounts& counts() const { return counts_; }
 
   static constexpr uint64_t kMaxTreeEntries = 10'000'000;
@@ -72,6 +72,7 @@ class TreeExtractor {
     }
   };
 
+  base::Status TakeAll(TarReader& tar);
   base::Status Take(TarMember& member, TarReader& tar);
   base::Status CheckAllowed(const Names& names, const TarMember& member) const;
   base::Status TakeFile(const Names& names, const TarMember& member, TarReader& tar);

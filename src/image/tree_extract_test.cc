@@ -63,9 +63,8 @@ class TreeExtract : public ::testing::Test {
   base::Status Extract(const std::string& tar, ExtractPolicy policy) {
     StringSource source(tar);
     TarStream stream(source, std::numeric_limits<uint64_t>::max());
-    TarReader reader(stream);
     TreeExtractor extractor(root.get(), std::move(policy));
-    base::Status done = extractor.Run(reader);
+    base::Status done = extractor.Run(stream);
     counts = extractor.counts();
     return done;
   }
@@ -291,6 +290,13 @@ TEST_F(TreeExtract, AFileThatIsCutShortNeverHasItsName) {
 TEST_F(TreeExtract, MoreThanWasAnnouncedIsNoHeader) {
   ExpectRefused(TarBytes().Add({.name = "f", .size = "00000000010"}, std::string(2000, 'x')).End(),
                 "bad tar header");
+}
+
+TEST_F(TreeExtract, NothingFollowsTheEnd) {
+  const std::string tar = TarBytes().File("f", "x").Symlink("l", "f").End();
+  ExpectRefused(tar + "x", "after the end");
+  ExpectRefused(tar + std::string(1 << 20, '\0'), "after the end");
+  EXPECT_TRUE(Extract(tar + std::string(10240, '\0'), {.hostile = false}));
 }
 
 TEST_F(TreeExtract, ASparseMapThatLiesIsRefused) {

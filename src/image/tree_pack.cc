@@ -170,7 +170,7 @@ base::Status TreePacker::PackSmall(int fd, TarMember& member) {
     const size_t got =
         TRY(base::Read(fd, std::as_writable_bytes(std::span(buffer_).subspan(filled))));
     filled += got;
-    if (got == 0) break;
+    if (got == 0 || (!unsized && filled == member.size)) break;
     if (filled < buffer_.size()) continue;
     if (!unsized) break;  // it has grown: what there was at first
     gathered.append(buffer_.data(), filled);

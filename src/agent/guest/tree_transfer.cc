@@ -10,7 +10,6 @@
 #include "src/base/json.h"
 #include "src/base/sys.h"
 #include "src/image/byte_source.h"
-#include "src/image/tar_reader.h"
 #include "src/image/tar_stream.h"
 #include "src/image/tree_extract.h"
 #include "src/image/tree_pack.h"
@@ -110,11 +109,9 @@ class FrameSource : public image::ByteSource {
 base::Result<Unpacked> Extract(const Unpack& request, FrameSource& source) {
   const base::UniqueFd root = TRY(base::OpenFile(request.path.data, O_PATH | O_DIRECTORY));
   image::TarStream stream(source, std::numeric_limits<uint64_t>::max());
-  image::TarReader tar(stream);
   image::TreeExtractor extractor(
       root.get(), {.hostile = false, .mode_mask = 07777, .keep_owners = request.keep_owners});
-  TRY(extractor.Run(tar));
-  TRY(stream.Drain());  // tar pads its archives
+  TRY(extractor.Run(stream));
   if (source.consumed() == 0) return base::Fail(base::ErrorCode::kInvalid, "no tar: it is empty");
   const image::ExtractCounts& counts = extractor.counts();
   return Unpacked{.entries = counts.entries, .bytes = counts.bytes, .skipped = counts.skipped};
