@@ -228,6 +228,15 @@ def test_an_ordinary_user_can_do_the_same_from_an_installation(installation):
         assert done.returncode == 0, done.stderr
         assert b"uid=0" in done.stdout
         assert as_nobody(installation / "msb", "doctor").returncode == 0
+        done = as_nobody(installation / "msb", "exe", "-d", "--name", "n", "b", "-e", "sleep", "--", "1000")
+        assert (done.returncode, done.stdout) == (0, b"n\n"), done.stderr
+        for sides in (("-r", home / "tree", "n:/tmp/tree"), ("-r", "n:/tmp/tree", home / "back")):
+            done = as_nobody(installation / "msb", "cp", *sides)
+            assert (done.returncode, done.stderr) == (0, b"")
+        assert (home / "back/bin/busybox").read_bytes() == (home / "tree/bin/busybox").read_bytes()
+        assert (home / "back").owner() == "nobody"
+        assert as_nobody(installation / "msb", "stop", "-t", "0", "n").returncode == 0
+        assert as_nobody(installation / "msb", "rm", "n").returncode == 0
         assert [e for e in os.listdir(home / "h/run") if not e.startswith(".")] == []
     finally:
         shutil.rmtree(home)
