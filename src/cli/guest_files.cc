@@ -20,6 +20,7 @@ base::Result<std::unique_ptr<GuestFiles>> GuestFiles::Connect(const std::string&
   files->client_ = TRY(sandbox::Client::Connect(
       *files->loop_, sandbox,
       {.on_stopping = {},
+       .on_resumed = {},
        .on_ended = [raw](const sandbox::Ended&) { raw->ended_ = true; },
        .on_failure = [raw](const agent::Failure&) { raw->ended_ = true; }}));
   // SIGPIPE: nobody reads what we write; the write says so.
