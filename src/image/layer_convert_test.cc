@@ -103,6 +103,11 @@ TEST(Layer, ATarThatIsCutShortIsRefused) {
   EXPECT_EQ(CodeOf(tar.substr(0, 1500)), ErrorCode::kCorrupt);
   EXPECT_EQ(CodeOf(tar.substr(0, tar.size() + 300 - 512)), ErrorCode::kCorrupt);
   EXPECT_TRUE(Convert(tar));  // many writers leave out the end
+  const size_t contents_end = 512 + 2000;
+  EXPECT_TRUE(Convert(tar.substr(0, contents_end)));  // umoci's insert leaves out the padding, too
+  EXPECT_EQ(CodeOf(tar.substr(0, contents_end - 1)), ErrorCode::kCorrupt);
+  EXPECT_EQ(CodeOf(tar.substr(0, contents_end + 1)), ErrorCode::kCorrupt);
+  EXPECT_EQ(CodeOf(TarBytes().Pax({{"path", "long"}}).bytes()), ErrorCode::kCorrupt);
 }
 
 TEST(Layer, ABadChecksumOrALoneZeroBlockIsRefused) {

@@ -83,7 +83,9 @@ base::Result<std::vector<SparseSegment>> Segments(std::string_view name,
 }  // namespace
 
 base::Result<std::optional<TarMember>> TarReader::Next() {
-  TRY(stream_.Skip(data_left_ + padding_left_));
+  TRY(stream_.Skip(data_left_));
+  // Writers that do not close their archive leave out the padding of the last entry.
+  if (padding_left_ > 0 && !TRY(stream_.AtEnd())) TRY(stream_.Skip(padding_left_));
   data_left_ = padding_left_ = 0;
   Overrides overrides;
   for (int extensions = 0;; ++extensions) {

@@ -3,8 +3,9 @@
 //
 // Written for layers, where names are bytes and must stay so: archive libraries convert names by
 // locale and end them at a NUL. Where dialects leave room, the readers that registries use decide:
-// links, devices and directories have no contents whatever their size says, two blocks of zeroes or
-// a clean end of data end the archive.
+// links, devices and directories have no contents whatever their size says, and two blocks of
+// zeroes or a clean end of data (after a block, or right after an entry's contents) end the
+// archive.
 //
 // One thread; runs in the jail (and, in tests, outside). Takes hostile input; memory is bounded by
 // the limits of layer_index.h and one extended header (1 MiB). Errors: kCorrupt, kUnsupported and

@@ -24,6 +24,7 @@ class TarStream {
   // Between 1 and `max` bytes, valid until the next call.
   base::Result<std::string_view> ReadSome(uint64_t max);
   base::Status Skip(uint64_t bytes);
+  base::Result<bool> AtEnd() { return !TRY(Fill()); }
   // Reads to the end of the source.
   base::Status Drain();
 
