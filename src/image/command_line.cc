@@ -1,115 +1,180 @@
 #include <CLI/CLI.hpp>
 
-#include <cstdio>
 #include <functional>
 
 #include "src/base/paths.h"
+#include "src/base/sys.h"
 #include "src/image/commands.h"
+#include "src/image/import_options.h"
 
 namespace msb::image {
 namespace {
 
-// What the chosen subcommand will do once all arguments are known.
-using Action = std::function<base::Status()>;
+constexpr int kFailure = 1;
+constexpr int kUsage = 2;
 
-struct Options {
-  CommonOptions common;
-  LoadOptions load;
-  ImportCommandOptions import;
-  std::string inspect;
-  std::vector<std::string> remove;
+int Complain(const std::string& message, int code) {
+  (void)base::WriteFull(STDERR_FILENO, "msb: error: " + message + "\n");
+  return code;
+}
+
+// The command line of `msb image`, and what it asks for once all of it is known.
+class Parser {
+ public:
+  Parser() : app_("Images that sandboxes are made of.", "msb image") {
+    app_.require_subcommand(0, 1);  // none at all is said below, after what is unknown
+    AddLoad();
+    AddImport();
+    AddSave();
+    AddTag();
+    AddOthers();
+  }
+
+  int Run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() == 0) return app_.exit(error);  // --help
+      return UsageError(error.what());
+    }
+    if (!wrong_) return UsageError(wrong_.error().message());
+    if (!action_) return UsageError("which command?");
+    auto home = base::ResolveHome();
+    if (!home) return Complain(home.error().message(), kFailure);
+    common_.home = *std::move(home);
+    const base::Status status = action_();
+    return status ? 0 : Complain(status.error().message(), kFailure);
+  }
+
+ private:
+  CLI::App* AddCommand(const char* name, const char* description) {
+    CLI::App* command = app_.add_subcommand(name, description);
+    command->add_flag("--json", common_.json, "Print JSON");
+    return command;
+  }
+
+  // One that takes long.
+  CLI::App* AddWork(const char* name, const char* description) {
+    CLI::App* command = AddCommand(name, description);
+    command->add_flag("-q,--quiet", common_.quiet, "No progress");
+    return command;
+  }
+
+  // One value a flag, so that a positional argument may follow it.
+  static void AddList(CLI::App* command, const char* name, std::vector<std::string>& into,
+                      const char* description) {
+    command->add_option(name, into, description)->expected(1)->allow_extra_args(false)->take_all();
+  }
+
+  // Calls `run` with the value later, or remembers why there is none.
+  template <typename T>
+  void Later(base::Result<T> value, std::function<base::Status(const T&)> run) {
+    if (value) {
+      action_ = [value = *std::move(value), run = std::move(run)] { return run(value); };
+    } else {
+      wrong_ = value.error();
+    }
+  }
+
+  void AddLoad() {
+    CLI::App* command = AddWork("load", "Bring the images of an archive");
+    command
+        ->add_option("IMAGE", words_.path,
+                     "An OCI archive or what docker save wrote (.tar, .tar.gz, .tar.zst), a "
+                     "directory, or - for standard input")
+        ->required();
+    AddList(command, "-t,--tag", words_.tags, "Another name for the image (repeatable)");
+    command->callback([this] {
+      Later<std::vector<std::string>>(ParseTags(words_.tags), [this](const auto& names) {
+        return RunLoad(common_, words_.path, names);
+      });
+    });
+  }
+
+  void AddImport() {
+    CLI::App* command = AddWork("import", "Make an image of a root file system");
+    command
+        ->add_option("ROOTFS", words_.path,
+                     "A tar (.tar, .tar.gz, .tar.zst), a directory, or - for standard input")
+        ->required();
+    AddList(command, "-t,--tag", words_.tags, "Its name (repeatable)");
+    command->get_option("--tag")->required();
+    AddList(command, "--entrypoint", words_.entrypoint,
+            "The program: a word, repeatable, or a JSON array");
+    AddList(command, "--cmd", words_.cmd,
+            "Its arguments, or the program: a word, repeatable, or a JSON array");
+    AddList(command, "--env", words_.env, "NAME=VALUE (repeatable)");
+    command->add_option("--workdir", words_.workdir, "Where it starts");
+    command->add_option("--user", words_.user, "Who it is: a name or number, with :GROUP");
+    command->add_option("--stop-signal", words_.stop_signal,
+                        "What msb stop sends it (default SIGTERM)");
+    command->callback([this] {
+      Later<ImportOptions>(ParseImport(words_), [this](const auto& options) {
+        return RunImport(common_, words_.path, options);
+      });
+    });
+  }
+
+  void AddSave() {
+    CLI::App* command = app_.add_subcommand("save", "Write images to an OCI archive");
+    command->add_flag("-q,--quiet", common_.quiet, "No progress");
+    command->add_option("NAME", names_, "Names or digests")->required();
+    command->add_option("-o,--output", output_, "The archive (.tar), or - for standard output")
+        ->required();
+    command->callback([this] { action_ = [this] { return RunSave(common_, names_, output_); }; });
+  }
+
+  void AddTag() {
+    CLI::App* command = AddCommand("tag", "Give an image another name");
+    command->add_option("IMAGE", name_, "A name or a digest")->required();
+    command->add_option("NAME", new_name_, "The new name; moves here if another image has it")
+        ->required();
+    command->callback([this] {
+      Later<std::string>(ParseTag(new_name_),
+                         [this](const auto& name) { return RunTag(common_, name_, name); });
+    });
+  }
+
+  void AddOthers() {
+    CLI::App* list = AddCommand("ls", "List the images");
+    list->add_flag("-q,--quiet", common_.quiet, "Print names only");
+    list->callback([this] { action_ = [this] { return RunList(common_); }; });
+
+    CLI::App* inspect = AddCommand("inspect", "Show an image's configuration");
+    inspect->add_option("NAME", name_, "A name or a digest")->required();
+    inspect->callback([this] { action_ = [this] { return RunInspect(common_, name_); }; });
+
+    CLI::App* remove = AddCommand("rm", "Remove images");
+    remove->add_option("NAME", names_, "Names, or digests for images with all their names")
+        ->required();
+    remove->callback([this] { action_ = [this] { return RunRemove(common_, names_); }; });
+
+    CLI::App* check = AddWork("check", "Verify every image of the store");
+    check->callback([this] { action_ = [this] { return RunCheck(common_); }; });
+
+    CLI::App* help = app_.add_subcommand("help", "Print this help");
+    help->callback([] { throw CLI::CallForHelp(); });
+  }
+
+  int UsageError(const std::string& message) {
+    const auto chosen = app_.get_subcommands();
+    const std::string command = chosen.empty() ? "" : chosen.front()->get_name() + " ";
+    return Complain(fmt::format("{}\nTry: msb image {}--help", message, command), kUsage);
+  }
+
+  CLI::App app_;
+  std::function<base::Status()> action_;
+  base::Status wrong_;  // what CLI11 cannot know to be wrong
+  CommonOptions common_;
+  ImportWords words_;
+  std::string output_;
+  std::string name_;
+  std::string new_name_;
+  std::vector<std::string> names_;
 };
-
-CLI::App* AddCommand(CLI::App& app, const char* name, const char* description, Options& options) {
-  CLI::App* command = app.add_subcommand(name, description);
-  command->add_flag("--json", options.common.json, "Print JSON");
-  command->add_flag("-q,--quiet", options.common.quiet, "No progress");
-  return command;
-}
-
-// One value a flag, so that a positional argument may follow it.
-void AddList(CLI::App* command, const char* name, std::vector<std::string>& into,
-             const char* description) {
-  command->add_option(name, into, description)->expected(1)->allow_extra_args(false)->take_all();
-}
-
-void AddLoad(CLI::App& app, Options& options, Action& action) {
-  CLI::App* command =
-      AddCommand(app, "load", "Bring the images of an OCI archive or layout", options);
-  command
-      ->add_option("IMAGE", options.load.path,
-                   "An archive (.tar, .tar.gz, .tar.zst), a directory, or - for standard input")
-      ->required();
-  AddList(command, "-t,--tag", options.load.tags, "Another name for the image (repeatable)");
-  command->callback([&] { action = [&] { return RunLoad(options.common, options.load); }; });
-}
-
-void AddImport(CLI::App& app, Options& options, Action& action) {
-  CLI::App* command = AddCommand(app, "import", "Make an image of a root file system", options);
-  command
-      ->add_option("ROOTFS", options.import.path,
-                   "A tar (.tar, .tar.gz, .tar.zst), a directory, or - for standard input")
-      ->required();
-  AddList(command, "-t,--tag", options.import.tags, "Its name (repeatable)");
-  command->get_option("--tag")->required();
-  AddList(command, "--entrypoint", options.import.entrypoint,
-          "The program: a word, repeatable, or a JSON array");
-  AddList(command, "--cmd", options.import.cmd,
-          "Its arguments, or the program: a word, repeatable, or a JSON array");
-  AddList(command, "--env", options.import.env, "NAME=VALUE (repeatable)");
-  command->add_option("--workdir", options.import.workdir, "Where it starts");
-  command->add_option("--user", options.import.user, "Who it is: a name or number, with :GROUP");
-  command->add_option("--stop-signal", options.import.stop_signal,
-                      "What msb stop sends it (default SIGTERM)");
-  command->callback([&] { action = [&] { return RunImport(options.common, options.import); }; });
-}
-
-void AddOthers(CLI::App& app, Options& options, Action& action) {
-  CLI::App* list = AddCommand(app, "ls", "List the images", options);
-  list->callback([&] { action = [&] { return RunList(options.common); }; });
-
-  CLI::App* inspect = AddCommand(app, "inspect", "Show an image's configuration", options);
-  inspect->add_option("NAME", options.inspect, "A name or a digest")->required();
-  inspect->callback([&] { action = [&] { return RunInspect(options.common, options.inspect); }; });
-
-  CLI::App* remove = AddCommand(app, "rm", "Remove images", options);
-  remove->add_option("NAME", options.remove, "Names or digests")->required();
-  remove->callback([&] { action = [&] { return RunRemove(options.common, options.remove); }; });
-
-  CLI::App* check = AddCommand(app, "check", "Verify every image of the store", options);
-  check->callback([&] { action = [&] { return RunCheck(options.common); }; });
-}
-
-int Report(const base::Error& error) {
-  std::fprintf(stderr, "msb: %s\n", error.message().c_str());
-  return 1;
-}
 
 }  // namespace
 
-int RunCommandLine(int argc, char** argv) {
-  Options options;
-  Action action;
-  CLI::App app("Images that sandboxes are made of.", "msb image");
-  app.require_subcommand(0, 1);  // none at all is said below, after what is unknown
-  AddLoad(app, options, action);
-  AddImport(app, options, action);
-  AddOthers(app, options, action);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    return Report(
-        base::Fail(base::ErrorCode::kInvalid, "{} (see `msb image --help`)", error.what()));
-  }
-  if (!action) {
-    return Report(base::Fail(base::ErrorCode::kInvalid, "which command? (see `msb image --help`)"));
-  }
-  auto home = base::ResolveHome();
-  if (!home) return Report(home.error());
-  options.common.home = *std::move(home);
-  const base::Status status = action();
-  return status ? 0 : Report(status.error());
-}
+int RunCommandLine(int argc, char** argv) { return Parser().Run(argc, argv); }
 
 }  // namespace msb::image

@@ -6,10 +6,14 @@
 #include "src/base/json.h"
 #include "src/base/sys.h"
 #include "src/image/directory_tar.h"
+#include "src/image/layer_load.h"
+#include "src/image/layout_source.h"
 
 namespace msb::image {
 namespace {
 
+using base::ErrorCode;
+using base::Fail;
 using base::json::Array;
 using base::json::Object;
 
@@ -19,12 +23,7 @@ class Sniffer {
   void Take(std::string_view data) {
     start_ += data.substr(0, std::min(data.size(), size_t{4} - start_.size()));
   }
-  std::string LayerType() const {
-    const std::string type(kOciLayer);
-    if (start_.starts_with("\x1f\x8b")) return type + "+gzip";
-    const bool zstd = start_ == "\x28\xb5\x2f\xfd" || start_.ends_with("\x2a\x4d\x18");
-    return zstd ? type + "+zstd" : type;
-  }
+  std::string LayerType() const { return LayerTypeOf(start_); }
 
  private:
   std::string start_;
@@ -51,10 +50,6 @@ std::string ConfigText(const ImageConfig& config, const LayerRecord& layer) {
   });
 }
 
-Object DescriptorOf(std::string_view type, const std::string& digest, uint64_t size) {
-  return {{"mediaType", type}, {"digest", digest}, {"size", size}};
-}
-
 base::Result<LayerRecord> AddRootFs(const std::string& path, StoreWriter& writer,
                                     Progress& progress, Sniffer& sniffer) {
   const base::UniqueFd fd =
@@ -73,29 +68,36 @@ base::Result<LayerRecord> AddRootFs(const std::string& path, StoreWriter& writer
   });
 }
 
+// Whoever imports an archive of images has meant to load it: as a root file system it is useless.
+base::Status RefuseImageArchive(const std::string& path, const LayerRecord& layer,
+                                const StoreWriter& writer) {
+  const auto archive = TRY(OpenConvertedLayer(writer.images_fd(), layer.digest));
+  if (!archive || !IsImageArchive(*archive)) return {};
+  return Fail(ErrorCode::kInvalid,
+              "{} is no root file system but an archive or layout of images: msb image load {}",
+              path, path);
+}
+
 base::Result<LoadedImage> Import(const std::string& path, const ImportOptions& options,
                                  StoreWriter& writer, Progress& progress) {
   Sniffer sniffer;
   const LayerRecord layer = TRY(AddRootFs(path, writer, progress, sniffer));
+  TRY(RefuseImageArchive(path, layer, writer));
   const std::string config_text = ConfigText(options.config, layer);
-  const std::string config_digest = TRY(writer.AddDocument(config_text));
-  const std::string manifest_text = base::json::WriteValue(Object{
-      {"schemaVersion", 2},
-      {"mediaType", kOciManifest},
-      {"config", DescriptorOf(kOciConfig, config_digest, config_text.size())},
-      {"layers", Array{DescriptorOf(sniffer.LayerType(), layer.digest, layer.bytes)}},
-  });
-  const std::string digest = TRY(writer.AddDocument(manifest_text));
   const ConfigFile config = TRY(DecodeConfig(config_text, 1));
-  TRY(writer.AddImage(digest, {layer}, ConfigOf(config)));
-  Descriptor descriptor;
-  descriptor.mediaType = std::string(kOciManifest);
-  descriptor.digest = digest;
-  descriptor.size = manifest_text.size();
-  descriptor.platform = Platform{"amd64", "linux", std::nullopt};
+  Manifest manifest;
+  manifest.mediaType = std::string(kOciManifest);
+  manifest.config.mediaType = std::string(kOciConfig);
+  manifest.config.digest = TRY(writer.AddDocument(config_text));
+  manifest.config.size = config_text.size();
+  Descriptor& source = manifest.layers.emplace_back();
+  source.mediaType = sniffer.LayerType();
+  source.digest = layer.digest;
+  source.size = layer.bytes;
+  const Descriptor descriptor = TRY(AddManifest(manifest, {layer}, config, writer));
   TRY(writer.Publish({{descriptor, options.names}}));
   progress.End(FormatBytes(layer.blob_bytes));
-  return LoadedImage{options.names, digest};
+  return LoadedImage{options.names, descriptor.digest};
 }
 
 }  // namespace

@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <map>
 #include <vector>
 
-#include "src/base/bytes.h"
 #include "src/base/sys.h"
-#include "src/image/layer_index.h"
+#include "src/image/archive_files.h"
+#include "src/image/docker_archive.h"
 #include "src/image/oci.h"
+#include "src/image/store.h"
 
 namespace msb::image {
 namespace {
@@ -19,8 +19,6 @@ using base::Fail;
 using base::UniqueFd;
 
 constexpr size_t kPiece = 1 << 20;
-// Of an archive's index, which the trusted side reads: some 100,000 files.
-constexpr size_t kMaxArchiveIndex = 16 << 20;
 
 class DirectoryLayout : public LayoutSource {
  public:
@@ -40,45 +38,18 @@ class DirectoryLayout : public LayoutSource {
 
 class ArchiveLayout : public LayoutSource {
  public:
-  struct Part {
-    uint64_t offset;
-    uint64_t size;
-  };
-
-  ArchiveLayout(UniqueFd blob, std::map<std::string, Part> files)
+  ArchiveLayout(UniqueFd blob, ArchiveFiles files)
       : blob_(std::move(blob)), files_(std::move(files)) {}
 
   base::Result<SourceFile> Open(const std::string& path) const override {
-    const auto found = files_.find(path);
-    if (found == files_.end()) {
-      return Fail(ErrorCode::kNotFound, "the archive has no {}", base::EscapeForTerminal(path));
-    }
-    return SourceFile{TRY(base::Duplicate(blob_.get())), found->second.offset, found->second.size};
+    const ArchiveFiles::Part part = TRY(files_.Find(path));
+    return SourceFile{TRY(base::Duplicate(blob_.get())), part.offset, part.size};
   }
 
  private:
   UniqueFd blob_;
-  std::map<std::string, Part> files_;
+  ArchiveFiles files_;
 };
-
-// The plain files of an archive; hard links are other names of files before them.
-base::Result<std::map<std::string, ArchiveLayout::Part>> FilesOf(int index_fd) {
-  const UniqueFd fd = TRY(base::OpenFile(fmt::format("/proc/self/fd/{}", index_fd), O_RDONLY));
-  const std::string bytes =
-      TRY(base::ReadToEnd(fd.get(), kMaxArchiveIndex).WithContext("the archive's list of files"));
-  IndexReader reader = TRY(IndexReader::Open(bytes));
-  std::map<std::string, ArchiveLayout::Part> files;
-  while (const auto entry = TRY(reader.Next())) {
-    const std::string path(entry->path);
-    if (entry->kind == EntryKind::kFile && entry->chunk_bits == 0) {
-      files[path] = {entry->blob_offset, entry->size};
-    } else if (entry->kind == EntryKind::kHardLink) {
-      const auto target = files.find(std::string(entry->target));
-      if (target != files.end()) files[path] = target->second;
-    }
-  }
-  return files;
-}
 
 base::Result<std::unique_ptr<LayoutSource>> OpenArchive(int fd, const std::string& directory,
                                                         Converter& converter,
@@ -94,22 +65,21 @@ base::Result<std::unique_ptr<LayoutSource>> OpenArchive(int fd, const std::strin
   if (!pushed && pushed.error().sys_errno() != EPIPE) return pushed.error();
   TRY(conversion->Finish().WithContext("the archive"));
   TRY(base::Status(pushed));
-  auto files = TRY(FilesOf(index.get()));
+  auto files = TRY(ReadArchiveFiles(index.get()));
   return std::make_unique<ArchiveLayout>(std::move(blob), std::move(files));
 }
 
 base::Status CheckIsLayout(const LayoutSource& layout, const std::string& path) {
-  if (layout.Open("index.json")) return {};
-  if (layout.Open("manifest.json")) {
+  if (layout.Open(kIndexFile) || layout.Open(kDockerManifestFile)) return {};
+  if (layout.Open("repositories")) {
     return Fail(ErrorCode::kUnsupported,
-                "{} is an archive of Docker's older kind (docker save before version 25), which "
-                "this version does not load: make an OCI archive of it, for instance with `skopeo "
-                "copy docker-archive:{} oci-archive:NEW.tar`",
-                path, path);
+                "{} was written by a Docker older than 1.10 (no manifest.json): load it there and "
+                "save it again with a newer one",
+                path);
   }
   return Fail(ErrorCode::kInvalid,
-              "{} is not an OCI image layout (no index.json): if it is a root file system, use "
-              "`msb image import {} --tag NAME`",
+              "{} is neither an OCI image layout nor a docker-archive (no index.json, no "
+              "manifest.json): if it is a root file system, use `msb image import {} --tag NAME`",
               path, path);
 }
 
@@ -159,6 +129,23 @@ base::Result<std::unique_ptr<LayoutSource>> OpenLayout(const std::string& path,
   }
   TRY(CheckIsLayout(*layout, path));
   return layout;
+}
+
+base::Result<std::unique_ptr<LayoutSource>> OpenConvertedLayer(int images_fd,
+                                                               const std::string& digest) {
+  UniqueFd blob = TRY(base::OpenFileAt(images_fd, LayerFile(digest, "blob"), O_RDONLY));
+  const UniqueFd index = TRY(base::OpenFileAt(images_fd, LayerFile(digest, "index"), O_RDONLY));
+  auto files = ReadArchiveFiles(index.get());
+  if (!files && files.error().code() == ErrorCode::kLimit) return nullptr;
+  return std::make_unique<ArchiveLayout>(std::move(blob), TRY(std::move(files)));
+}
+
+bool IsImageArchive(const LayoutSource& source) {
+  if (source.Open(kLayoutFile) && source.Open(kIndexFile)) return true;
+  const auto manifest = source.Read(kDockerManifestFile);
+  if (!manifest) return false;
+  const auto images = DecodeDockerManifest(*manifest);
+  return images && !images->empty() && source.Open(images->front().config);
 }
 
 }  // namespace msb::image

@@ -1,8 +1,9 @@
-// Where `load` reads an OCI layout from: a directory, or an archive of one.
+// Where `load` reads an OCI layout or a docker-archive from: a directory, or a tar of one.
 //
-// An archive is a tar, perhaps compressed, and as foreign as a layer: it is converted like one (in
-// the jail), and the layout is then read from its blob through its index. One thread. Errors:
-// kNotFound for a file the layout does not have, kCorrupt, kUnsupported, those of the converter.
+// A tar, perhaps compressed, is as foreign as a layer: it is converted like one (in the jail), and
+// files are then read from its blob through its index. Symbolic links within are followed (old
+// docker-archives have the same layer in several places by links); none leads out. One thread.
+// Errors: kNotFound for a file that is not there, kCorrupt, kUnsupported, those of the converter.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +43,14 @@ base::Result<std::unique_ptr<LayoutSource>> OpenLayout(const std::string& path,
                                                        const std::string& temporary_directory,
                                                        Converter& converter,
                                                        const OnBytes& on_bytes);
+
+// A converted layer of the store as if it were an archive; none if it has more files than archives
+// of images have.
+base::Result<std::unique_ptr<LayoutSource>> OpenConvertedLayer(int images_fd,
+                                                               const std::string& digest);
+
+// Whether there are images in it, rather than an image's files.
+bool IsImageArchive(const LayoutSource& source);
 
 // Pushes the file's bytes; kCorrupt if there are fewer than its size.
 base::Status PushFile(const SourceFile& file,

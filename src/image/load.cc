@@ -1,8 +1,11 @@
 #include "src/image/load.h"
 
 #include <algorithm>
+#include <variant>
 
 #include "src/base/bytes.h"
+#include "src/image/docker_archive.h"
+#include "src/image/layer_load.h"
 #include "src/image/reference.h"
 #include "src/image/sha256.h"
 
@@ -19,15 +22,15 @@ std::string BlobPath(const std::string& digest) {
   return fmt::format("blobs/sha256/{}", DigestHex(digest));
 }
 
-std::string ShortDigest(const std::string& digest) {
-  return std::string(DigestHex(digest).substr(0, 12));
-}
-
-// A manifest to load, and how the layout calls it.
+// An image to load, and how the layout calls it.
 struct Found {
-  Descriptor manifest;
+  std::variant<Descriptor, DockerImage> source;
   std::vector<std::string> names;
 };
+
+void AddName(const std::string& name, std::vector<std::string>& names) {
+  if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+}
 
 class Loader {
  public:
@@ -35,18 +38,18 @@ class Loader {
       : layout_(layout), writer_(writer), progress_(progress) {}
 
   base::Result<std::vector<LoadedImage>> Run(const std::vector<std::string>& tags) {
-    const std::string text = TRY(layout_.Read("index.json"));
-    const auto read = [&]() -> base::Status {
-      const Index index = TRY(DecodeIndex(TRY(ParseDocument(text))));
-      return FindImages(index, "", !tags.empty(), 0);
-    };
-    TRY(read().WithContext("index.json"));
+    // Newer archives of Docker's have both: the index says more.
+    if (layout_.Open(kIndexFile)) {
+      TRY(FindInIndex(!tags.empty()).WithContext(kIndexFile));
+    } else {
+      TRY(FindInDockerArchive(!tags.empty()).WithContext(kDockerManifestFile));
+    }
     TRY(AddTags(tags));
     std::vector<PreparedImage> prepared;
     std::vector<LoadedImage> loaded;
     for (const Found& found : images_) {
       prepared.push_back({TRY(LoadImage(found).WithContext(Describe(found))), found.names});
-      loaded.push_back({found.names, found.manifest.digest});
+      loaded.push_back({found.names, prepared.back().manifest.digest});
     }
     TRY(writer_.Publish(prepared));
     return loaded;
@@ -54,7 +57,30 @@ class Loader {
 
  private:
   static std::string Describe(const Found& found) {
-    return "image " + (found.names.empty() ? found.manifest.digest : found.names.front());
+    if (!found.names.empty()) return "image " + found.names.front();
+    if (const auto* manifest = std::get_if<Descriptor>(&found.source)) {
+      return "image " + manifest->digest;
+    }
+    return "image " + base::EscapeForTerminal(std::get<DockerImage>(found.source).config);
+  }
+
+  base::Status FindInIndex(bool has_tags) {
+    const std::string text = TRY(layout_.Read(kIndexFile));
+    return FindImages(TRY(DecodeIndex(TRY(ParseDocument(text)))), "", has_tags, 0);
+  }
+
+  base::Status FindInDockerArchive(bool has_tags) {
+    for (DockerImage& image : TRY(DecodeDockerManifest(TRY(layout_.Read(kDockerManifestFile))))) {
+      if (images_.size() >= kMaxImages) return Fail(ErrorCode::kLimit, "too many images");
+      std::vector<std::string> names;
+      for (const std::string& tag : image.tags) {
+        const std::string name = TRY(Normalize(tag, has_tags));
+        if (!name.empty()) AddName(name, names);
+      }
+      images_.push_back({std::move(image), std::move(names)});
+    }
+    if (images_.empty()) return Fail(ErrorCode::kInvalid, "no image in it");
+    return {};
   }
 
   base::Status FindImages(const Index& index, const std::string& inherited_name, bool has_tags,
@@ -90,25 +116,28 @@ class Loader {
       const Index index = TRY(DecodeIndex(document).WithContext(descriptor.digest));
       return FindImages(index, name, has_tags, nesting + 1).WithContext(descriptor.digest);
     }
-    auto found = std::ranges::find_if(
-        images_, [&](const Found& image) { return image.manifest.digest == descriptor.digest; });
+    auto found = std::ranges::find_if(images_, [&](const Found& image) {
+      return std::get<Descriptor>(image.source).digest == descriptor.digest;
+    });
     if (found == images_.end()) {
       if (images_.size() >= kMaxImages) return Fail(ErrorCode::kLimit, "too many images");
       images_.push_back({descriptor, {}});
       found = images_.end() - 1;
     }
-    if (!name.empty() && std::ranges::find(found->names, name) == found->names.end()) {
-      found->names.push_back(name);
-    }
+    if (!name.empty()) AddName(name, found->names);
     return {};
   }
 
-  // The name an entry bears, normalized. One that is not a name is an error unless the user gives
-  // another.
+  // The name an entry of an index bears, normalized; empty if it has none.
   static base::Result<std::string> NameOf(const Descriptor& manifest, bool has_tags) {
     std::string text = manifest.Annotation(kContainerdName);
     if (text.empty()) text = manifest.Annotation(kRefName);
     if (text.empty()) return std::string();
+    return Normalize(text, has_tags);
+  }
+
+  // One that is not a name is an error unless the user gives another.
+  static base::Result<std::string> Normalize(const std::string& text, bool has_tags) {
     const auto reference = ParseReference(text);
     if (reference) return reference->TaggedName();
     if (has_tags) return std::string();
@@ -121,10 +150,7 @@ class Loader {
       return Fail(ErrorCode::kInvalid, "--tag needs exactly one image, there are {}",
                   images_.size());
     }
-    for (const std::string& tag : tags) {
-      auto& names = images_.front().names;
-      if (std::ranges::find(names, tag) == names.end()) names.push_back(tag);
-    }
+    for (const std::string& tag : tags) AddName(tag, images_.front().names);
     return {};
   }
 
@@ -138,51 +164,34 @@ class Loader {
   }
 
   base::Result<Descriptor> LoadImage(const Found& found) {
-    const std::string manifest_text = TRY(ReadVerified(found.manifest));
-    const base::json::Value document = TRY(ParseDocument(manifest_text));
-    const Manifest manifest = TRY(DecodeManifest(document));
+    if (const auto* docker = std::get_if<DockerImage>(&found.source)) {
+      return LoadDockerImage(layout_, *docker, writer_, progress_);
+    }
+    return LoadOciImage(std::get<Descriptor>(found.source));
+  }
+
+  base::Result<Descriptor> LoadOciImage(Descriptor descriptor) {
+    const std::string manifest_text = TRY(ReadVerified(descriptor));
+    const Manifest manifest = TRY(DecodeManifest(TRY(ParseDocument(manifest_text))));
     const std::string config_text = TRY(ReadVerified(manifest.config));
     const ConfigFile config = TRY(DecodeConfig(config_text, manifest.layers.size()));
     std::vector<LayerRecord> layers;
     for (const Descriptor& layer : manifest.layers) {
-      layers.push_back(TRY(LoadLayer(layer, layers.size() + 1, manifest.layers.size())));
-      if (layers.back().diff_id != config.rootfs.diff_ids[layers.size() - 1]) {
-        return Fail(ErrorCode::kCorrupt,
-                    "layer {} expands to something else than the configuration says", layer.digest);
-      }
+      const LayerToLoad source = {.path = BlobPath(layer.digest),
+                                  .label = std::string(DigestHex(layer.digest).substr(0, 12)),
+                                  .expected = Expected{layer.digest, layer.size},
+                                  .number = layers.size() + 1,
+                                  .count = manifest.layers.size()};
+      const std::string& diff_id = config.rootfs.diff_ids[layers.size()];
+      layers.push_back(TRY(LoadLayer(layout_, source, diff_id, writer_, progress_)));
     }
     (void)TRY(writer_.AddDocument(config_text));
     (void)TRY(writer_.AddDocument(manifest_text));
-    TRY(writer_.AddImage(found.manifest.digest, layers, ConfigOf(config)));
-    Descriptor descriptor = found.manifest;
-    if (!descriptor.mediaType)
+    TRY(writer_.AddImage(descriptor.digest, layers, ConfigOf(config)));
+    if (!descriptor.mediaType) {
       descriptor.mediaType = manifest.mediaType.value_or(std::string(kOciManifest));
-    return descriptor;
-  }
-
-  base::Result<LayerRecord> LoadLayer(const Descriptor& layer, size_t number, size_t count) {
-    progress_.Begin(fmt::format("layer {}/{} {}", number, count, ShortDigest(layer.digest)),
-                    layer.size);
-    const auto produce = [&](const Sink& sink) -> base::Status {
-      const SourceFile file = TRY(layout_.Open(BlobPath(layer.digest)));
-      if (file.size != layer.size) {
-        return Fail(ErrorCode::kCorrupt, "layer {} has {} bytes, its descriptor says {}",
-                    layer.digest, file.size, layer.size);
-      }
-      uint64_t bytes = 0;
-      return PushFile(file, [&](std::string_view data) {
-        progress_.Update(bytes += data.size());
-        return sink(data);
-      });
-    };
-    const LayerRecord record = TRY(writer_.AddLayer(Expected{layer.digest, layer.size}, produce));
-    progress_.End(FormatBytes(record.blob_bytes));
-    if (record.left_out_xattrs > 0) {
-      progress_.Warn(
-          fmt::format("note: {} extended attributes that Linux does not have are left out",
-                      record.left_out_xattrs));
     }
-    return record;
+    return descriptor;
   }
 
   const LayoutSource& layout_;

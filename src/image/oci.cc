@@ -133,6 +133,14 @@ base::Result<ConfigFile> DecodeConfig(std::string_view text, size_t layers) {
   return config;
 }
 
+std::string LayerTypeOf(std::string_view start) {
+  const std::string type(kOciLayer);
+  if (start.starts_with("\x1f\x8b")) return type + "+gzip";
+  const bool skippable =
+      start.size() == 4 && start.ends_with("\x2a\x4d\x18") && (start.front() & 0xf0) == 0x50;
+  return start == "\x28\xb5\x2f\xfd" || skippable ? type + "+zstd" : type;
+}
+
 bool MayRunHere(const Descriptor& descriptor) {
   if (!descriptor.platform) return true;
   return descriptor.platform->os == kOs && descriptor.platform->architecture == kArchitecture;

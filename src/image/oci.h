@@ -122,6 +122,9 @@ base::Result<Manifest> DecodeManifest(const base::json::Value& document);
 base::Result<ConfigFile> DecodeConfig(std::string_view text, size_t layers);
 base::Result<base::json::Value> ParseDocument(std::string_view text);
 
+// The media type of a layer, by how its first bytes (up to 4) say that it is compressed.
+std::string LayerTypeOf(std::string_view start);
+
 // Whether a machine of ours can run it. Descriptors without a platform may be anything.
 bool MayRunHere(const Descriptor& descriptor);
 // What else is in an index beside images: signatures, attestations.

@@ -1,4 +1,5 @@
 // Documents of a layout, whatever they are taken for.
+#include "src/image/docker_archive.h"
 #include "src/image/index_edit.h"
 #include "src/image/oci.h"
 #include "src/image/store.h"
@@ -9,6 +10,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   for (size_t layers = 0; layers < 3; ++layers) {
     if (const auto config = DecodeConfig(text, layers)) (void)ConfigOf(*config);
+  }
+  if (const auto images = DecodeDockerManifest(text)) {
+    for (const DockerImage& image : *images) CHECK(!image.config.empty());
   }
   const auto document = ParseDocument(text);
   if (!document) return 0;

@@ -17,9 +17,10 @@ void Print(const std::string& text) { (void)base::WriteFull(STDERR_FILENO, text)
 
 std::string FormatBytes(uint64_t bytes) {
   if (bytes < 1024) return fmt::format("{} B", bytes);
+  constexpr double kRoundsUp = 1023.95;  // "1024.0 KiB" is said as "1.0 MiB"
   const char* unit = "KMGT";
   double value = static_cast<double>(bytes) / 1024;
-  for (; value >= 1024 && unit[1] != '\0'; ++unit) value /= 1024;
+  for (; value >= kRoundsUp && unit[1] != '\0'; ++unit) value /= 1024;
   return fmt::format("{:.1f} {}iB", value, *unit);
 }
 

@@ -16,6 +16,7 @@ using base::Fail;
 
 constexpr size_t kMaxIndexFile = 64 << 20;
 constexpr size_t kMaxRunRecord = 4 << 20;
+constexpr size_t kMinDigestPrefix = 6;  // a shorter one is more likely a slip of the hand
 
 base::Status CheckVersion(int home_fd) {
   const auto version = base::ReadFileAt(home_fd, "version", 64);
@@ -52,9 +53,29 @@ std::string HowToRepair(const ImageEntry& entry) {
                      entry.name.empty() ? entry.manifest.digest : entry.name);
 }
 
-std::string DisplayName(const ImageEntry& entry) {
-  const auto name = ParseReference(entry.name);
-  return name ? name->ShortName() : entry.manifest.digest;
+// The digits of what may be the beginning of a digest; empty if it is none.
+std::string_view DigitsOfDigest(std::string_view text) {
+  constexpr std::string_view kAlgorithm = "sha256:";
+  if (text.starts_with(kAlgorithm)) text.remove_prefix(kAlgorithm.size());
+  const bool digits = text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return digits && text.size() >= kMinDigestPrefix && text.size() <= 64 ? text : "";
+}
+
+base::Result<FoundEntry> FindByDigest(const std::vector<ImageEntry>& entries,
+                                      std::string_view digits, const std::string& reference) {
+  const ImageEntry* found = nullptr;
+  for (const ImageEntry& entry : entries) {
+    if (!DigestHex(entry.manifest.digest).starts_with(digits)) continue;
+    if (found != nullptr && found->manifest.digest != entry.manifest.digest) {
+      return Fail(ErrorCode::kInvalid,
+                  "'{}' could be {} ({}) or {} ({}): write more digits of the digest", reference,
+                  found->manifest.digest, DisplayName(*found), entry.manifest.digest,
+                  DisplayName(entry));
+    }
+    if (found == nullptr) found = &entry;
+  }
+  if (found == nullptr) return Fail(ErrorCode::kNotFound, "no such image: {}", reference);
+  return FoundEntry{*found, true};
 }
 
 }  // namespace
@@ -87,24 +108,26 @@ base::Result<std::vector<ImageEntry>> EntriesOf(std::string_view index_json) {
   return entries;
 }
 
-base::Result<ImageEntry> FindEntry(const std::vector<ImageEntry>& entries,
+std::string DisplayName(const ImageEntry& entry) {
+  const auto name = ParseReference(entry.name);
+  return name ? name->ShortName() : entry.manifest.digest;
+}
+
+base::Result<FoundEntry> FindEntry(const std::vector<ImageEntry>& entries,
                                    const std::string& reference) {
-  const auto first = [&](auto matches) -> base::Result<ImageEntry> {
-    const auto found = std::ranges::find_if(entries, matches);
-    if (found == entries.end()) return Fail(ErrorCode::kNotFound, "no such image: {}", reference);
-    return *found;
-  };
-  if (IsDigest(reference)) {
-    return first([&](const ImageEntry& entry) { return entry.manifest.digest == reference; });
-  }
-  const Reference wanted = TRY(ParseReference(reference));
-  if (wanted.digest.empty()) {
-    return first([&](const ImageEntry& entry) { return entry.name == wanted.TaggedName(); });
-  }
-  const std::string repository = wanted.Repository() + ":";
-  return first([&](const ImageEntry& entry) {
-    return entry.manifest.digest == wanted.digest && entry.name.starts_with(repository);
+  const std::string_view digits = DigitsOfDigest(reference);
+  if (IsDigest(reference)) return FindByDigest(entries, digits, reference);
+  const auto wanted = ParseReference(reference);
+  if (!wanted && digits.empty()) return wanted.error();
+  const auto named = std::ranges::find_if(entries, [&](const ImageEntry& entry) {
+    if (!wanted) return false;
+    if (wanted->digest.empty()) return entry.name == wanted->TaggedName();
+    return entry.manifest.digest == wanted->digest &&
+           entry.name.starts_with(wanted->Repository() + ":");
   });
+  if (named != entries.end()) return FoundEntry{*named, false};
+  if (!digits.empty()) return FindByDigest(entries, digits, reference);
+  return Fail(ErrorCode::kNotFound, "no such image: {}", reference);
 }
 
 base::Error MissingImage(const std::string& reference) {
@@ -113,7 +136,8 @@ base::Error MissingImage(const std::string& reference) {
   const auto name = ParseReference(reference);
   if (name && !IsDigest(reference)) {
     message += fmt::format(
-        " Bring it with\n  msb image load IMAGE.tar        (an OCI archive or layout that has it)\n"
+        " Bring it with\n  msb image load IMAGE.tar        (an OCI archive, or one of docker "
+        "save)\n"
         "  msb image import ROOTFS.tar --tag {}",
         name->ShortName());
   } else {
@@ -148,7 +172,7 @@ base::Result<std::vector<ImageEntry>> Store::List() const {
 base::Result<ImageEntry> Store::Find(const std::string& reference) const {
   auto found = FindEntry(TRY(List()), reference);
   if (!found && found.error().code() == ErrorCode::kNotFound) return MissingImage(reference);
-  return found;
+  return TRY(std::move(found)).entry;
 }
 
 base::Result<RunRecord> Store::ReadRunRecord(const ImageEntry& entry) const {
@@ -161,7 +185,7 @@ base::Result<std::string> Store::ReadBlob(const std::string& digest) const {
 }
 
 base::Result<RunnableImage> Store::OpenForRun(const std::string& reference) const {
-  if (!IsDigest(reference)) (void)TRY(ParseReference(reference));
+  if (DigitsOfDigest(reference).empty()) (void)TRY(ParseReference(reference));
   if (!exists()) return MissingImage(reference);
   const base::UniqueFd lock = TRY(LockShared());
   ImageEntry entry = TRY(Find(reference));

@@ -56,7 +56,7 @@ class Store {
   // A home without a store, or that does not exist, is an empty store.
   static base::Result<Store> Open(const std::string& home);
 
-  // `reference`: a name, or a digest ("sha256:…") of a manifest.
+  // `reference`: a name, a digest ("sha256:…") of a manifest, or the beginning of one.
   base::Result<RunnableImage> OpenForRun(const std::string& reference) const;
 
   base::Result<std::vector<ImageEntry>> List() const;
@@ -94,9 +94,18 @@ std::string RunFile(const std::string& manifest_digest);
 
 // The images an index.json names. Entries without a usable name have an empty one.
 base::Result<std::vector<ImageEntry>> EntriesOf(std::string_view index_json);
-// Which of them a user means. kNotFound without advice.
-base::Result<ImageEntry> FindEntry(const std::vector<ImageEntry>& entries,
+
+// What a user has named.
+struct FoundEntry {
+  ImageEntry entry;
+  bool by_digest = false;  // not by a name: every name of the image is meant
+};
+// A name goes before the beginning of a digest, "sha256:" before it or not; kInvalid if several
+// images' digests begin so. kNotFound without advice.
+base::Result<FoundEntry> FindEntry(const std::vector<ImageEntry>& entries,
                                    const std::string& reference);
+// How people see it: "python", "python:3.12", or the digest of an image without a name.
+std::string DisplayName(const ImageEntry& entry);
 // The error for an image that is not in the store, with the commands that would bring it.
 base::Error MissingImage(const std::string& reference);
 

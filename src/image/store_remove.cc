@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <set>
 
 #include "src/base/log.h"
@@ -86,6 +87,27 @@ base::Result<uint64_t> RemoveOthers(int images_fd, const char* directory,
   return freed;
 }
 
+base::Result<FoundEntry> FindKnown(const std::vector<ImageEntry>& entries,
+                                   const std::string& reference) {
+  auto found = FindEntry(entries, reference);
+  if (found || found.error().code() != ErrorCode::kNotFound) return found;
+  return Fail(ErrorCode::kNotFound, "image '{}' is not in the store: `msb image ls` lists what is",
+              reference);
+}
+
+base::Result<std::string> RemoveReference(std::string_view index, const std::string& reference,
+                                          std::vector<ImageEntry>& removed) {
+  const std::vector<ImageEntry> entries = TRY(EntriesOf(index));
+  const FoundEntry found = TRY(FindKnown(entries, reference));
+  const std::string& digest = found.entry.manifest.digest;
+  const std::string name = found.by_digest ? "" : found.entry.name;
+  for (const ImageEntry& entry : entries) {
+    const bool gone = name.empty() ? entry.manifest.digest == digest : entry.name == name;
+    if (gone) removed.push_back(entry);
+  }
+  return RemoveFromIndex(index, name, digest);
+}
+
 }  // namespace
 
 base::Status EditIndex(int images_fd,
@@ -97,10 +119,11 @@ base::Status EditIndex(int images_fd,
   return base::ReplaceFileAt(images_fd, kIndexFile, after, 0600, true);
 }
 
-base::Status RemoveImages(const Store& store, const std::vector<std::string>& references) {
-  if (!store.exists()) {
-    return references.empty() ? base::Status() : MissingImage(references.front());
-  }
+base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
+                                                   const std::vector<std::string>& references) {
+  std::vector<ImageEntry> removed;
+  if (!store.exists() && !references.empty()) return MissingImage(references.front());
+  if (!store.exists()) return removed;
   const UniqueFd lock =
       TRY(base::OpenFileAt(store.images_fd(), kStoreLock, O_RDWR | O_CREAT, 0600));
   if (!base::TryLock(lock.get(), base::LockMode::kExclusive)) {
@@ -110,18 +133,35 @@ base::Status RemoveImages(const Store& store, const std::vector<std::string>& re
   TRY(EditIndex(store.images_fd(), [&](std::string_view text) -> base::Result<std::string> {
     std::string index(text);
     for (const std::string& reference : references) {
-      const auto found = FindEntry(TRY(EntriesOf(index)), reference);
-      if (!found && found.error().code() == ErrorCode::kNotFound) {
-        return Fail(ErrorCode::kNotFound, "image '{}' is not in the store", reference);
-      }
-      const ImageEntry entry = TRY(found);
-      const std::string name = IsDigest(reference) ? "" : entry.name;
-      index = TRY(RemoveFromIndex(index, name, entry.manifest.digest));
+      index = TRY(RemoveReference(index, reference, removed));
     }
     return index;
   }));
   (void)TRY(CollectGarbage(store.images_fd()));
-  return {};
+  return removed;
+}
+
+base::Result<Renamed> TagImage(const Store& store, const std::string& source,
+                               const std::string& target) {
+  if (!store.exists()) return MissingImage(source);
+  const UniqueFd lock = TRY(store.LockShared());
+  Renamed renamed;
+  TRY(EditIndex(store.images_fd(), [&](std::string_view text) -> base::Result<std::string> {
+    const std::vector<ImageEntry> entries = TRY(EntriesOf(text));
+    renamed.image = TRY(FindKnown(entries, source)).entry;
+    renamed.image.name = target;
+    const std::string& digest = renamed.image.manifest.digest;
+    for (const ImageEntry& entry : entries) {
+      if (entry.name == target && entry.manifest.digest != digest) renamed.before = entry;
+    }
+    const std::string index = TRY(AddToIndex(text, renamed.image.manifest, {target}));
+    renamed.dropped =
+        renamed.before && std::ranges::none_of(TRY(EntriesOf(index)), [&](const ImageEntry& entry) {
+          return entry.manifest.digest == renamed.before->manifest.digest;
+        });
+    return index;
+  }));
+  return renamed;
 }
 
 base::Result<uint64_t> CollectGarbage(int images_fd) {

@@ -1,12 +1,14 @@
-// Removing from the store, and verifying it.
+// Changes to which images the store has and how they are called, but for adding
+// (store_writer.h).
 //
 // One thread. Errors: kNotFound, kCorrupt, those of the system calls.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include <functional>
 #include "src/base/result.h"
 #include "src/image/store.h"
 
@@ -17,8 +19,19 @@ base::Status EditIndex(int images_fd,
                        const std::function<base::Result<std::string>(std::string_view)>& edit);
 
 // Removes names (or, by digest, images with all their names), and then the files that nothing leads
-// to any more. Waits until no other command reads or adds. All or none.
-base::Status RemoveImages(const Store& store, const std::vector<std::string>& references);
+// to any more. Waits until no other command reads or adds. All or none. Returns the entries that
+// are gone.
+base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
+                                                   const std::vector<std::string>& references);
+
+// Gives the image `source` the name `target` (TaggedName), whatever had it before.
+struct Renamed {
+  ImageEntry image;                  // under its new name
+  std::optional<ImageEntry> before;  // another image that had the name
+  bool dropped = false;              // that image has no name left: it is gone
+};
+base::Result<Renamed> TagImage(const Store& store, const std::string& source,
+                               const std::string& target);
 
 // Removes every file of the store that index.json does not lead to; bytes freed. The caller holds
 // the store's lock exclusively. Removes nothing if it cannot tell what is in use.

@@ -57,6 +57,8 @@ class StoreWriter {
   // Makes images visible. A name that another image had is this one's now.
   base::Status Publish(const std::vector<PreparedImage>& images);
 
+  int images_fd() const { return images_.get(); }
+
   // Gives up the shared lock and removes what nothing leads to any more, unless other commands are
   // using the store: then one of them will.
   base::Status Collect();
