@@ -53,6 +53,7 @@ ErrorCode CodeOfErrno(int sys_errno) {
 }
 
 std::string ErrnoText(int sys_errno) {
+  if (sys_errno == EFBIG) return "the file would be larger than the limit (see `ulimit -f`)";
   char buffer[128];
   return strerror_r(sys_errno, buffer, sizeof buffer);
 }

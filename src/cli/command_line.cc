@@ -79,6 +79,7 @@ class Parser {
         "doctor", "Say what this host can run, what is missing and how to mend it");
     doctor->add_flag("--json", doctor_.json, "Machine-readable");
     doctor->callback([this] { line_.command = doctor_; });
+    app_.add_subcommand("help", "Print this help, or that of a command: help COMMAND");
     app_.add_subcommand("version", "Print the version")->callback([this] {
       line_.command = VersionOptions{};
     });
@@ -88,6 +89,13 @@ class Parser {
     const auto command =
         std::find_if(arguments.begin(), arguments.end(),
                      [](const std::string& word) { return !word.starts_with('-'); });
+    if (command != arguments.end() && *command == "help") {  // `help exe` is `exe --help`
+      const auto topic = arguments.erase(command);
+      const auto is_topic = [&](const CLI::App* app) { return app->check_name(*topic); };
+      const bool known = topic == arguments.end() || !app_.get_subcommands(is_topic).empty();
+      if (known) arguments.push_back("--help");
+      return Parse(std::move(arguments));
+    }
     const std::string name = command == arguments.end() ? "" : *command;
     const bool exe = name == "exe" || name == "x";
     // What runs a program leaves its exit codes to it.
@@ -305,7 +313,7 @@ class Parser {
   }
 
   void AddImage() {
-    app_.add_subcommand("image", "Load, import, list, inspect, check and remove images")
+    app_.add_subcommand("image", "Load, import, tag, list, inspect, check, save and remove images")
         ->callback([this] { line_.command = image_; });
   }
 

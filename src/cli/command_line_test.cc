@@ -89,6 +89,9 @@ TEST(CommandLineTest, HelpIsNoError) {
   EXPECT_NE(Error({"msb", "--help"}, 0).find("exe"), std::string::npos);
   EXPECT_NE(Error({"msb"}, 0).find("exe"), std::string::npos);
   EXPECT_NE(Error({"msb", "exe", "--help"}, 0).find("--memory"), std::string::npos);
+  EXPECT_EQ(Error({"msb", "help"}, 0), Error({"msb", "--help"}, 0));
+  EXPECT_EQ(Error({"msb", "help", "exe"}, 0), Error({"msb", "exe", "--help"}, 0));
+  EXPECT_NE(Error({"msb", "help", "frobnicate"}, 2).find("frobnicate"), std::string::npos);
 }
 
 TEST(CommandLineTest, ImageTakesItsArgumentsAsTheyAre) {

@@ -1,7 +1,4 @@
 // msb doctor: what this host can run, what is missing, what to do about it.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <boost/describe.hpp>
@@ -12,23 +9,13 @@
 #include "src/base/paths.h"
 #include "src/base/sys.h"
 #include "src/cli/commands.h"
+#include "src/cli/findings.h"
 #include "src/jail/jail.h"
 #include "src/sandbox/guest_kernel.h"
 #include "src/sandbox/host_identity.h"
 
 namespace msb::cli {
 namespace {
-
-enum class Verdict { kOk, kNote, kMissing };
-BOOST_DESCRIBE_ENUM(Verdict, kOk, kNote, kMissing)
-
-struct Finding {
-  std::string name;
-  Verdict verdict = Verdict::kOk;
-  std::string text;
-  std::string fix;  // empty: nothing to do
-};
-BOOST_DESCRIBE_STRUCT(Finding, (), (name, verdict, text, fix))
 
 struct Diagnosis {
   std::string version = MSB_VERSION;
@@ -96,24 +83,6 @@ Finding CheckIdentity() {
           ""};
 }
 
-Finding CheckHome() {
-  const auto home = base::ResolveHome();
-  if (!home) return {"home", Verdict::kMissing, home.error().message(), ""};
-  const auto opened = base::OpenHome(*home, base::HomeMode::kMustExist);
-  if (!opened && opened.error().code() != base::ErrorCode::kNotFound) {
-    return {"home", Verdict::kMissing, opened.error().message(), ""};
-  }
-  struct statvfs space = {};
-  if (!opened || ::fstatvfs(opened->get(), &space) < 0) {
-    return {"home", Verdict::kOk, *home + " (not made yet)", ""};
-  }
-  const uint64_t free_mib = uint64_t{space.f_bavail} * space.f_frsize >> 20;
-  const bool tight = free_mib < 1024;
-  return {"home", tight ? Verdict::kNote : Verdict::kOk,
-          fmt::format("{}, {} MiB free", *home, free_mib),
-          tight ? "make room: a sandbox is paused when the disk is full" : ""};
-}
-
 Finding CheckMaps() {
   const std::string maps = ReadLine("/proc/sys/vm/max_map_count");
   return {"memory maps", Verdict::kNote,
@@ -154,9 +123,9 @@ Finding DescribeLimits() {
 
 Diagnosis Examine() {
   Diagnosis diagnosis;
-  diagnosis.findings = {CheckInstallation(), CheckNamespaces(), CheckIdentity(),
-                        CheckHome(),         CheckKvm(),        CheckCpus(),
-                        CheckHugePages(),    CheckMaps(),       DescribeLimits()};
+  diagnosis.findings = {CheckInstallation(), CheckNamespaces(), CheckIdentity(), CheckHome(),
+                        CheckHostLimits(),   CheckKvm(),        CheckCpus(),     CheckHugePages(),
+                        CheckMaps(),         DescribeLimits()};
   bool runs = true;
   for (const Finding& finding : diagnosis.findings) {
     runs = runs && finding.verdict != Verdict::kMissing;

@@ -1,4 +1,6 @@
 // msb: the front. Parses, decides, and starts what does the work.
+#include <signal.h>
+
 #include <cstdio>
 
 #include "src/base/log.h"
@@ -33,6 +35,7 @@ int Run(const ImageOptions& options) { return RunImage(options); }
 int Run(const DoctorOptions& options) { return RunDoctor(options); }
 
 int Main(int argc, char** argv) {
+  ::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit is an error of a write, not our death
   const auto parsed = ParseCommandLine(argc, argv);
   if (const auto* leave = std::get_if<Leave>(&parsed)) {
     (void)base::WriteFull(leave->code == 0 ? 1 : 2, leave->text);

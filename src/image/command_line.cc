@@ -1,6 +1,9 @@
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "src/base/paths.h"
 #include "src/base/sys.h"
@@ -30,9 +33,18 @@ class Parser {
     AddOthers();
   }
 
-  int Run(int argc, char** argv) {
+  int Run(std::vector<std::string> arguments) {
+    const auto command = std::ranges::find_if(
+        arguments, [](const std::string& word) { return !word.starts_with('-'); });
+    if (command != arguments.end() && *command == "help") {  // `help ls` is `ls --help`
+      const auto topic = arguments.erase(command);
+      const auto is_topic = [&](const CLI::App* app) { return app->check_name(*topic); };
+      const bool known = topic == arguments.end() || !app_.get_subcommands(is_topic).empty();
+      if (known) arguments.push_back("--help");
+    }
+    std::ranges::reverse(arguments);  // as CLI11 wants them
     try {
-      app_.parse(argc, argv);
+      app_.parse(arguments);
     } catch (const CLI::ParseError& error) {
       if (error.get_exit_code() == 0) return app_.exit(error);  // --help
       return UsageError(error.what());
@@ -151,9 +163,7 @@ class Parser {
 
     CLI::App* check = AddWork("check", "Verify every image of the store");
     check->callback([this] { action_ = [this] { return RunCheck(common_); }; });
-
-    CLI::App* help = app_.add_subcommand("help", "Print this help");
-    help->callback([] { throw CLI::CallForHelp(); });
+    app_.add_subcommand("help", "Print this help, or that of a command: help COMMAND");
   }
 
   int UsageError(const std::string& message) {
@@ -175,6 +185,8 @@ class Parser {
 
 }  // namespace
 
-int RunCommandLine(int argc, char** argv) { return Parser().Run(argc, argv); }
+int RunCommandLine(int argc, char** argv) {
+  return Parser().Run(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+}
 
 }  // namespace msb::image

@@ -35,12 +35,13 @@ std::span<const jail::Allowed> ConvertSystemCalls() { return kAllowed; }
 std::vector<jail::Limit> ConvertLimits() {
   constexpr rlim_t kMiB = 1 << 20;
   return {
-      {RLIMIT_AS, 6144 * kMiB},       // 4 million entries with their indexes; typically 20 MiB
-      {RLIMIT_DATA, 6144 * kMiB},     //
-      {RLIMIT_CPU, 3600},             // 64 GiB of gzip, several times
-      {RLIMIT_FSIZE, kMaxBlobBytes},  //
-      {RLIMIT_NOFILE, 512},           // the largest descriptor number it is given
-      {RLIMIT_CORE, 0},               // a dump could hold an image's secrets
+      // 4 million entries with their indexes; typically 20 MiB
+      jail::AtMost(RLIMIT_AS, 6144 * kMiB),
+      jail::AtMost(RLIMIT_DATA, 6144 * kMiB),
+      jail::AtMost(RLIMIT_CPU, 3600),  // 64 GiB of gzip, several times
+      jail::AtMost(RLIMIT_FSIZE, kMaxBlobBytes),
+      {RLIMIT_NOFILE, 512},  // the largest descriptor number it is given
+      {RLIMIT_CORE, 0},      // a dump could hold an image's secrets
   };
 }
 

@@ -5,5 +5,6 @@
 
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);  // a converter that gives up is an error of a write, not our death
+  ::signal(SIGXFSZ, SIG_IGN);  // so is a file beyond the limit
   return msb::image::RunCommandLine(argc, argv);
 }

@@ -16,8 +16,15 @@ constexpr int kScratch = 512;
 
 base::Result<int> MoveUp(int fd) {
   const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, kScratch);
-  if (moved < 0) return base::FailErrno("cannot duplicate descriptor {}", fd);
-  return moved;
+  if (moved >= 0) return moved;
+  if (errno != EINVAL && errno != EMFILE) {
+    return base::FailErrno("cannot duplicate descriptor {}", fd);
+  }
+  return base::Fail(
+      base::ErrorCode::kLimit,
+      "RLIMIT_NOFILE, the limit of open files, is below {}: raise it (ulimit -n; `msb "
+      "doctor` says more)",
+      2 * kScratch);
 }
 
 }  // namespace

@@ -36,6 +36,16 @@ struct Limit {
   rlim_t value;  // soft and hard
 };
 
+// How people call a limit: its name in C, and the option of a shell's ulimit.
+struct LimitText {
+  const char* name;
+  const char* ulimit;
+};
+LimitText TextOfLimit(int resource);
+
+// A limit that only bounds what may go wrong: where the caller may not have as much, what it may.
+Limit AtMost(int resource, rlim_t value);
+
 // The jail's root: a tmpfs, its only file system.
 struct Root {
   uint64_t size_bytes = 64 * 1024;

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "src/base/sys.h"
 #include "src/jail/seccomp.h"
 
@@ -69,6 +71,48 @@ TEST_P(JailTest, StartsWithDefaultSignals) {
   ::signal(SIGTERM, SIG_DFL);
 }
 TEST_P(JailTest, IsUnderItsResourceLimits) { EXPECT_EQ(Probe("limited"), "0"); }
+
+// What Run answers in a process with this limit.
+std::string InLimitedProcess(int resource, rlim_t value, const std::function<std::string()>& run) {
+  const auto pipe = base::MakePipe();
+  const pid_t limited = ::fork();
+  if (limited == 0) {
+    const rlimit low = {value, value};
+    ::setrlimit(static_cast<__rlimit_resource_t>(resource), &low);
+    (void)base::WriteFull(pipe->second.get(), run());
+    ::_exit(0);
+  }
+  ::waitpid(limited, nullptr, 0);
+  std::string answer(1000, '\0');
+  answer.resize(*base::Read(pipe->first.get(), std::as_writable_bytes(std::span(answer))));
+  return answer;
+}
+
+TEST_P(JailTest, NamesTheLimitThatTheHostDoesNotAllow) {
+  JailSpec spec = Spec("identity");
+  spec.limits = {{RLIMIT_SIGPENDING, 200}};
+  const std::string error = InLimitedProcess(RLIMIT_SIGPENDING, 100, [&] { return Run(spec); });
+  EXPECT_NE(error.find("RLIMIT_SIGPENDING has to be 200, but this process may have 100 at most"),
+            std::string::npos)
+      << error;
+  EXPECT_NE(error.find("ulimit -H -i"), std::string::npos) << error;
+}
+
+TEST_P(JailTest, NamesTheLimitOfOpenFilesWhenItIsTooLowForAJail) {
+  JailSpec spec = Spec("identity");
+  const std::string error = InLimitedProcess(RLIMIT_NOFILE, 100, [&] { return Run(spec); });
+  EXPECT_NE(error.find("RLIMIT_NOFILE"), std::string::npos) << error;
+  EXPECT_NE(error.find("ulimit -n"), std::string::npos) << error;
+}
+
+TEST_P(JailTest, TakesALowerLimitWhereItOnlyBoundsWhatMayGoWrong) {
+  JailSpec spec = Spec("identity");
+  const auto run = [&] {
+    spec.limits = {AtMost(RLIMIT_SIGPENDING, 200)};
+    return Run(spec);
+  };
+  EXPECT_EQ(InLimitedProcess(RLIMIT_SIGPENDING, 100, run), "0");
+}
 
 TEST_P(JailTest, FindsWhatPopulateCreated) {
   JailSpec spec = Spec("populated");

@@ -102,7 +102,7 @@ base::Result<GuestKernel> StartGuestKernel(const GuestKernelSpec& spec) {
                  // Timers and queued signals are counted by user, not by jail.
                  {RLIMIT_SIGPENDING, 64},
                  // 1, not 0: a host that pipes core files to a program does so in spite of 0.
-                 {RLIMIT_CORE, 1},
+                 jail::AtMost(RLIMIT_CORE, 1),
                  {RLIMIT_MEMLOCK, 0},
                  {RLIMIT_MSGQUEUE, 0}};
   jail.seccomp = TRY(GuestSeccomp());

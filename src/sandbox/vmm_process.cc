@@ -37,7 +37,7 @@ base::Result<std::unique_ptr<VmmProcess>> VmmProcess::Start(
   jail.cpu = spec.cpu;
   jail.limits = {{RLIMIT_NOFILE, 4096},
                  {RLIMIT_NPROC, 16},
-                 {RLIMIT_CORE, 1},  // not 0, which a piped core pattern ignores
+                 jail::AtMost(RLIMIT_CORE, 1),  // not 0, which a piped core pattern ignores
                  {RLIMIT_SIGPENDING, 64},
                  {RLIMIT_MEMLOCK, 0},
                  {RLIMIT_MSGQUEUE, 0},

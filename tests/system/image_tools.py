@@ -37,10 +37,10 @@ class Images:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def fails(self, *arguments, **options):
+    def fails(self, *arguments, code=1, **options):
         done = self.run(*arguments, **options)
-        assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
-        assert done.stderr.startswith("msb: ") or "\nmsb: " in done.stderr, done.stderr
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        assert done.stderr.startswith("msb: error: ") or "\nmsb: error: " in done.stderr, done.stderr
         return done.stderr
 
     def names(self):
@@ -161,7 +161,7 @@ class Layout:
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
     def add(self, name, layers):
-        """An image of uncompressed tars."""
+        """An image of uncompressed tars, with a name or without."""
         config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]},
                   "rootfs": {"type": "layers",
                              "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]}}
@@ -170,7 +170,8 @@ class Layout:
                     "config": self.blob(json.dumps(config).encode(), kind + "config.v1+json"),
                     "layers": [self.blob(layer, kind + "layer.v1.tar") for layer in layers]}
         descriptor = self.blob(json.dumps(manifest).encode(), kind + "manifest.v1+json")
-        descriptor["annotations"] = {"org.opencontainers.image.ref.name": name}
+        if name:
+            descriptor["annotations"] = {"org.opencontainers.image.ref.name": name}
         self.manifests.append(descriptor)
         index = {"schemaVersion": 2, "manifests": self.manifests}
         (self.path / "index.json").write_text(json.dumps(index))

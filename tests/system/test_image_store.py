@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import subprocess
 import tarfile
@@ -14,7 +15,7 @@ import time
 
 import pytest
 
-from image_tools import LIBEXEC, MSB_IMAGE, Images, Layout, TIMEOUT
+from image_tools import LIBEXEC, MSB_IMAGE, Images, Layout, Mounted, TIMEOUT
 
 SEED = int(os.environ.get("SEED", "7"))
 
@@ -66,7 +67,7 @@ def test_loading_prints_names_and_listing_shows_them(images, layout):
     assert image["name"] == "docker.io/library/app:1" and image["digest"] == digest and image["runnable"]
     assert json.loads(images.ok("inspect", "app:1", "--json"))["config"]["cmd"] == ["sh"]
     assert "no problem" in images.ok("check")
-    assert images.ok("rm", "app:1") == "removed app:1\n"
+    assert images.ok("rm", "app:1") == f"removed app:1 ({digest})\n"
     assert images.names() == []
     assert images.files() == ["index.json", "oci-layout"]
 
@@ -108,28 +109,135 @@ def test_import_takes_the_whole_configuration(images, tmp_path):
 
 @pytest.mark.parametrize("arguments, message", [
     (["load", "/nonexistent"], "cannot open /nonexistent"),
-    (["load", "/etc"], "not an OCI image layout"),
+    (["load", "/etc"], "neither an OCI image layout nor a docker-archive"),
     (["load", "/etc/passwd"], "not a tar archive"),
     (["import", "/etc/passwd", "--tag", "a"], "not a tar archive"),
+    (["inspect", "nothing"], "msb image load"),
+    (["rm", "nothing"], "'nothing' is not in the store"),
+    (["tag", "nothing", "b"], "'nothing' is not in the store"),
+    (["save", "nothing", "-o", "/tmp/never"], "'nothing' is not in the store"),
+])
+def test_what_cannot_be_done_is_one_clear_error(images, arguments, message):
+    assert message in images.fails(*arguments)
+    assert images.names() == []
+
+
+@pytest.mark.parametrize("arguments, message", [
     (["import", "/etc", "--tag", "A"], "capital letters"),
+    (["load", "/etc", "--tag", "a@sha256:" + 64 * "0"], "cannot have a digest"),
     (["import", "/etc", "--tag", "a", "--env", "novalue"], "--env novalue"),
     (["import", "/etc", "--tag", "a", "--workdir", "relative"], "--workdir relative"),
     (["import", "/etc", "--tag", "a", "--cmd", "[1"], "--cmd"),
     (["import", "/etc"], "--tag is required"),
-    (["inspect", "nothing"], "msb image load"),
-    (["rm", "nothing"], "'nothing' is not in the store"),
+    (["tag", "a", "B"], "capital letters"),
+    (["tag", "a"], "NAME"),
+    (["save", "a"], "--output is required"),
     (["ls", "--bad"], "--bad"),
     (["frobnicate"], "frobnicate"),
     ([], "which command"),
 ])
-def test_wrong_use_is_one_clear_error(images, arguments, message):
-    assert message in images.fails(*arguments)
+def test_a_wrong_command_line_is_code_2_and_says_where_help_is(images, arguments, message):
+    error = images.fails(*arguments, code=2)
+    assert message in error
+    known = arguments and arguments[0] != "frobnicate"
+    assert error.endswith(f"\nTry: msb image {arguments[0] + ' ' if known else ''}--help\n")
     assert images.names() == []
 
 
 def test_help_names_the_command_as_users_call_it(images):
     assert "Usage: msb image" in images.ok("--help")
+    assert images.ok("help") == images.ok("--help")
+    assert images.ok("help", "import") == images.ok("import", "--help")
     assert "--entrypoint" in images.ok("import", "--help")
+
+
+def test_listing_counts_each_image_once_in_an_order_that_stays(images, layout):
+    base = layer(["base"], 1 << 20)
+    layout.add("z/app", [base, layer(["app"], 1 << 16)])
+    layout.add("other", [base])
+    digest = layout.add(None, [layer(["unnamed"])])
+    images.ok("load", layout.path)
+    images.ok("tag", "z/app", "app")
+    listed = json.loads(images.ok("ls", "--json"))
+    assert [image["name"] for image in listed] == [
+        "docker.io/library/app:latest", "docker.io/library/other:latest", "docker.io/z/app:latest", ""]
+    assert listed[0]["bytes"] == listed[2]["bytes"] > 1 << 20
+    assert 1 << 16 < listed[0]["unique_bytes"] < 1 << 20 and listed[2]["unique_bytes"] == 0
+    rows = [line.split() for line in images.ok("ls").splitlines()]
+    assert rows[3][0] == "z/app" and rows[3][-1] == "same"
+    assert images.ok("ls", "-q").splitlines() == ["app", "other", "z/app", digest]
+
+
+def test_the_digest_that_ls_prints_names_the_image_everywhere(images, layout, tmp_path):
+    digest = layout.add("app", [layer(["a"])])
+    images.ok("load", layout.path)
+    short = images.ok("ls").splitlines()[1].split()[1]
+    assert digest.startswith("sha256:" + short)
+    assert f"digest      {digest}" in images.ok("inspect", short)
+    assert images.ok("tag", short, "b:2") == f"b:2 is now {digest}\n"
+    images.ok("save", short, "-o", tmp_path / "saved.tar")
+    assert images.ok("rm", short) == f"removed app ({digest})\nremoved b:2 ({digest})\n"
+
+
+def test_a_tag_that_moves_says_from_where(images, layout):
+    old, new = layout.add("a", [layer(["old"])]), layout.add("b", [layer(["new"])])
+    images.ok("load", layout.path)
+    assert images.ok("tag", "b", "a") == (
+        f"a is now {new}\nit was {old}, which had no other name and is removed\n")
+    assert images.check() == []
+    assert json.loads(images.ok("tag", "b", "a", "--json"))["moved_from"] == ""
+
+
+def test_saved_images_are_what_other_programs_read(images, layout, tmp_path):
+    layout.add("one", [layer(["shared"]), layer(["one"])])
+    layout.add("two:2", [layer(["shared"])])
+    images.ok("load", layout.path)
+    archive = tmp_path / "saved.tar"
+    images.ok("save", "one", "two:2", "-o", archive)
+    for name in ("docker.io/library/one:latest", "docker.io/library/two:2"):
+        subprocess.run(["skopeo", "copy", f"oci-archive:{archive}:{name}", f"dir:{tmp_path}/copy"], check=True,
+                       capture_output=True, timeout=TIMEOUT)
+    assert images.run("save", "one", "-o", tmp_path / "no/where.tar").returncode == 1
+    assert images.ok("rm", "one", "two:2")
+    images.ok("load", archive)
+    assert images.names() == ["docker.io/library/one:latest", "docker.io/library/two:2"]
+
+
+@pytest.mark.parametrize("compress", [None, "gzip", "zstd"])
+def test_archives_that_skopeo_writes_for_docker_are_loaded(images, layout, tmp_path, compress):
+    layout.add("app:1", [layer(["a"]), layer(["b"]), layer(["a"])])
+    archive = tmp_path / "docker.tar"
+    subprocess.run(["skopeo", "copy", f"oci:{layout.path}:app:1", f"docker-archive:{archive}:from/docker:7",
+                    "--additional-tag", "second:8"], check=True, capture_output=True, timeout=TIMEOUT)
+    if compress:
+        subprocess.run([compress, "-q", archive], check=True, timeout=TIMEOUT)
+        archive = next(tmp_path.glob("docker.tar.*"))
+    images.ok("load", archive)
+    assert images.names() == ["docker.io/from/docker:7", "docker.io/library/second:8"]
+    (tree,) = {json.dumps(json.loads(images.ok("inspect", name, "--json"))["layers"]) for name in
+               ("from/docker:7", "second:8")}
+    assert len(json.loads(tree)) == 3
+    assert images.check() == []
+    error = images.fails("import", archive, "--tag", "useless")
+    assert f"msb image load {archive}" in error
+
+
+def test_layers_that_umoci_inserts_are_loaded(images, layout, tmp_path):
+    layout.add("app", [layer(["a"])])
+    (tmp_path / "file").write_text("inserted\n")
+    subprocess.run(["umoci", "insert", "--image", f"{layout.path}:app", tmp_path / "file", "/inserted"],
+                   check=True, capture_output=True, timeout=TIMEOUT)
+    images.ok("load", layout.path)
+    with Mounted(images.volume("app", tmp_path / "volume"), tmp_path / "mounted") as mounted:
+        assert (mounted.directory / "inserted").read_text() == "inserted\n"
+
+
+def test_a_file_size_limit_is_an_error_that_names_it(images, layout):
+    layout.add("big", [layer(["a"], 4 << 20)])
+    error = images.fails("load", layout.path, preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+    assert "ulimit -f" in error, error
+    assert images.names() == []
 
 
 def test_a_home_of_somebody_else_is_refused(images):
