@@ -1,4 +1,5 @@
-# microsandbox. `make demo` shows it, `make test` tests it, `make install` installs it.
+# microsandbox. `make demo` shows it, `make test` tests it, `make install` installs it,
+# `make dist` makes a tarball of it.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 PREFIX ?= $(HOME)/.local
@@ -7,7 +8,7 @@ SANITIZED := build/sanitized
 LIBEXEC := $(BUILD)/libexec/microsandbox
 CMAKE := cmake -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_BUILD_TYPE=None
 
-.PHONY: all setup kernel images demo test unit sanitize fuzz system soak lint tidy format bench install clean
+.PHONY: all setup kernel images demo test unit sanitize fuzz system soak lint tidy format bench install dist clean
 
 all: kernel
 	@[ -f $(BUILD)/build.ninja ] || $(CMAKE) -B $(BUILD) >/dev/null
@@ -21,9 +22,9 @@ kernel:
 	@mkdir -p $(LIBEXEC)
 	@kernel=$$(guest/kernel/build) && ln -sfn "$$kernel" $(LIBEXEC)/linux
 
+IMAGES := base python node python-data
 images: all
-	images/build base
-	images/build python
+	set -e; for image in $(IMAGES); do images/build $$image; done
 
 demo:
 	scripts/setup build
@@ -84,7 +85,13 @@ bench: all
 	MSB_HOME=$(TEST_HOME) bench/run
 
 install: all
-	scripts/install $(BUILD) "$(DESTDIR)$(PREFIX)"
+	scripts/stage $(BUILD) build/stage
+	build/stage/install.sh --no-images --prefix "$(DESTDIR)$(PREFIX)"
+
+# A tarball that installs anywhere, without a network. Its images are those that the tests use.
+dist: all
+	$(MAKE) build/test-home/.images
+	MSB_HOME=$(TEST_HOME) scripts/dist $(BUILD) build/dist
 
 clean:
 	rm -rf build

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "src/base/sys.h"
+#include "src/image/disk_template.h"
 
 namespace msb::image {
 namespace {
@@ -14,16 +15,14 @@ using base::Fail;
 constexpr uint64_t kBlock = 4096;
 
 std::string TemplateFor(const std::string& libexec, DiskKind kind, uint64_t bytes) {
-  return fmt::format("{}/{}/{}{}.ext4", libexec, kTemplatesDirectory,
+  return fmt::format("{}/{}/{}{}.disk", libexec, kTemplatesDirectory,
                      kind == DiskKind::kTemporary ? "temporary" : "persistent",
                      bytes < kDefaultDiskBytes ? "-small" : "");
 }
 
 base::Status Fill(int disk_fd, const std::string& libexec, DiskKind kind, uint64_t bytes) {
-  const std::string path = TemplateFor(libexec, kind, bytes);
-  const base::UniqueFd source =
-      TRY(base::OpenFile(path, O_RDONLY).WithContext("the installation is incomplete"));
-  TRY(base::CloneFile(source.get(), disk_fd));
+  TRY(UnpackDisk(TemplateFor(libexec, kind, bytes), disk_fd)
+          .WithContext("the installation is incomplete"));
   if (::ftruncate(disk_fd, static_cast<off_t>(bytes)) < 0) {
     return base::FailErrno("cannot set the disk's size to {} bytes", bytes);
   }

@@ -1,9 +1,9 @@
-// Writable disks: sparse ext4 files cloned from templates that were formatted when the product was
-// built (make-disk-templates), so that no mkfs runs when a sandbox starts.
+// Writable disks: sparse ext4 files made from templates that were formatted when the product was
+// built (make-disk-templates, disk_template.h), so that no mkfs runs when a sandbox starts.
 //
 // The file's size is a hard quota: the guest's file system cannot outgrow it, and the host stores
 // only what was written. There are two templates of each kind, 8 GiB and 64 MiB; a disk of another
-// size is cloned from the largest that is not larger, and the agent grows the file system
+// size is made from the largest that is not larger, and the agent grows the file system
 // (EXT4_IOC_RESIZE_FS) when it first mounts a device larger than what is on it.
 //
 // Any thread. Errors: kInvalid for a bad size, kNoSpace for a full host disk, kExists for a name

@@ -88,5 +88,23 @@ TEST_F(Disk, AnInstallationWithoutTemplatesIsNamedAsTheCause) {
   EXPECT_NE(disk.error().message().find("installation is incomplete"), std::string::npos);
 }
 
+TEST_F(Disk, ADamagedTemplateIsNamed) {
+  const std::string path = directory_ + "/disks";
+  ASSERT_TRUE(base::MakeDirectories(path, 0700));
+  const std::string whole =
+      *base::ReadFile(kLibexec + "/disks/temporary-small.disk", size_t{4} << 20);
+  const std::string lying_count = whole.substr(0, 16) + std::string(8, '\xff') + whole.substr(24);
+  const std::string lying_offset = whole.substr(0, 24) + std::string(8, '\xff') + whole.substr(32);
+  const base::UniqueFd disks = *base::OpenFile(path, O_RDONLY | O_DIRECTORY);
+  for (const std::string& damaged : {std::string(), whole.substr(0, 20), whole.substr(0, 5000),
+                                     "x" + whole, lying_count, lying_offset}) {
+    ASSERT_TRUE(base::ReplaceFileAt(disks.get(), "temporary-small.disk", damaged, 0600, false));
+    const auto disk =
+        CreateUnnamedDisk(directory_, DiskKind::kTemporary, kMinDiskBytes, directory_);
+    EXPECT_EQ(disk.error().code(), base::ErrorCode::kCorrupt);
+    EXPECT_NE(disk.error().message().find("temporary-small.disk"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace msb::image

@@ -207,7 +207,8 @@ def test_a_deaf_guest_cannot_keep_its_starter(start):
 def installation():
     """What `make install` installs, where every user can read it."""
     prefix = pathlib.Path(f"/tmp/msb-install-{os.getpid()}")
-    subprocess.run([ROOT / "scripts/install", MSB.parent.parent, prefix], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["make", "-C", ROOT, "-o", "all", "install", f"PREFIX={prefix}"], check=True,
+                   stdout=subprocess.DEVNULL)
     yield prefix / "bin"
     shutil.rmtree(prefix)
 
