@@ -28,7 +28,7 @@ images: all
 
 demo:
 	scripts/setup build
-	$(MAKE) images
+	$(MAKE) images IMAGES="base python"
 	scripts/demo
 
 test: unit sanitize fuzz system
@@ -48,10 +48,9 @@ fuzz: sanitize
 
 # The tests' images live in a store of their own, made again when a recipe or the converter changes.
 TEST_HOME := $(CURDIR)/build/test-home
-build/test-home/.images: images/build images/finish $(wildcard images/*/recipe) $(LIBEXEC)/msb-convert
+build/test-home/.images: images/build images/finish images/normalize $(wildcard images/*/recipe) $(LIBEXEC)/msb-convert
 	mkdir -p -m 700 $(TEST_HOME)
-	MSB_HOME=$(TEST_HOME) images/build base
-	MSB_HOME=$(TEST_HOME) images/build python
+	set -e; for image in $(IMAGES); do MSB_HOME=$(TEST_HOME) images/build $$image; done
 	touch $@
 $(LIBEXEC)/msb-convert: ;
 
