@@ -52,6 +52,25 @@ struct CopyText {
   std::string destination;
 };
 
+std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+CommandDescription Describe(const CLI::App& app) {
+  CommandDescription command;
+  command.text = FirstLine(app.get_description());
+  for (const CLI::Option* option : app.get_options()) {
+    if (!option->nonpositional()) {
+      if (command.positional.empty()) command.positional = option->get_name();
+      continue;
+    }
+    OptionDescription& described = command.options.emplace_back();
+    for (const std::string& name : option->get_snames()) described.names.push_back("-" + name);
+    for (const std::string& name : option->get_lnames()) described.names.push_back("--" + name);
+    described.text = FirstLine(option->get_description());
+    described.takes_value = option->get_items_expected_max() > 0;
+  }
+  return command;
+}
+
 class Parser {
  public:
   Parser() : app_("Runs untrusted code in sandboxes with a Linux kernel of their own", "msb") {
@@ -75,6 +94,7 @@ class Parser {
     AddRemove();
     AddResume();
     AddImage();
+    AddCompletion();
     CLI::App* doctor = app_.add_subcommand(
         "doctor", "Say what this host can run, what is missing and how to mend it");
     doctor->add_flag("--json", doctor_.json, "Machine-readable");
@@ -83,6 +103,17 @@ class Parser {
     app_.add_subcommand("version", "Print the version")->callback([this] {
       line_.command = VersionOptions{};
     });
+  }
+
+  std::vector<CommandDescription> Describe() {
+    std::vector<CommandDescription> commands = {cli::Describe(app_)};
+    for (const CLI::App* app : app_.get_subcommands([](const CLI::App*) { return true; })) {
+      commands.push_back(cli::Describe(*app));
+      commands.back().names = {app->get_name()};
+      const auto& aliases = app->get_aliases();
+      commands.back().names.insert(commands.back().names.end(), aliases.begin(), aliases.end());
+    }
+    return commands;
   }
 
   std::variant<CommandLine, Leave> Parse(std::vector<std::string> arguments) {
@@ -317,6 +348,21 @@ class Parser {
         ->callback([this] { line_.command = image_; });
   }
 
+  void AddCompletion() {
+    CLI::App* completion = app_.add_subcommand(
+        "completion", "Print what makes a shell complete msb's commands and names");
+    completion->add_option("SHELL", completion_.shell, "bash, zsh or fish")
+        ->required()
+        ->transform(CLI::Transformer(std::map<std::string, Shell>{
+            {"bash", Shell::kBash}, {"zsh", Shell::kZsh}, {"fish", Shell::kFish}}))
+        ->option_text("SHELL");
+    completion->footer(
+        "bash: source <(msb completion bash) in ~/.bashrc\n"
+        "zsh:  source <(msb completion zsh) in ~/.zshrc, after compinit\n"
+        "fish: msb completion fish | source in ~/.config/fish/config.fish");
+    completion->callback([this] { line_.command = completion_; });
+  }
+
   std::variant<CommandLine, Leave> FinishExe(ExeOptions& exe) {
     if (exe_text_.image.empty() == exe_text_.positional_image.empty()) {
       return Leave{exe_text_.image.empty()
@@ -372,6 +418,7 @@ class Parser {
   ResumeOptions resume_;
   std::vector<std::string> after_dashes_;
   ImageOptions image_;
+  CompletionOptions completion_;
   DoctorOptions doctor_;
 };
 
@@ -384,5 +431,7 @@ std::variant<CommandLine, Leave> ParseCommandLine(int argc, const char* const* a
   if (argc > 0 && BaseName(argv[0]) == "msx") arguments.insert(arguments.begin(), "exe");
   return Parser().Parse(std::move(arguments));
 }
+
+std::vector<CommandDescription> DescribeCommands() { return Parser().Describe(); }
 
 }  // namespace msb::cli

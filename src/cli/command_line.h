@@ -94,12 +94,19 @@ struct DoctorOptions {
   bool json = false;
 };
 
+enum class Shell { kBash, kZsh, kFish };
+
+struct CompletionOptions {
+  Shell shell = Shell::kBash;
+};
+
 struct VersionOptions {};
 
 struct CommandLine {
   base::LogLevel log_level = base::LogLevel::kWarning;
   std::variant<VersionOptions, ExeOptions, ExecOptions, AttachOptions, CopyOptions, PsOptions,
-               LogsOptions, StopOptions, RemoveOptions, ResumeOptions, ImageOptions, DoctorOptions>
+               LogsOptions, StopOptions, RemoveOptions, ResumeOptions, ImageOptions, DoctorOptions,
+               CompletionOptions>
       command;
 };
 
@@ -113,5 +120,20 @@ inline constexpr uint64_t kMinMemory = 64ull << 20;
 inline constexpr uint64_t kMaxMemory = 64ull << 30;
 
 std::variant<CommandLine, Leave> ParseCommandLine(int argc, const char* const* argv);
+
+// What there is to complete.
+struct OptionDescription {
+  std::vector<std::string> names;  // "-e", "--exec"
+  std::string text;                // one line
+  bool takes_value = false;
+};
+struct CommandDescription {
+  std::vector<std::string> names;  // "exe", "x"; of msb itself none
+  std::string text;
+  std::vector<OptionDescription> options;
+  std::string positional;  // what its words are: "IMAGE", "NAME" (of sandboxes); empty: none
+};
+// msb itself comes first.
+std::vector<CommandDescription> DescribeCommands();
 
 }  // namespace msb::cli
