@@ -288,6 +288,8 @@ void Process::Detach(Attached* attached) {
     // What was granted to it and has not come will not come.
     for (const auto& channel : channels_) channel->credit = 0;
   }
+  // It may have been the slowest: there is room now, and no event that says so.
+  if (!attached_.empty()) ReadOn();
 }
 
 // --- input ---------------------------------------------------------------------------------------

@@ -146,14 +146,18 @@ Processes Server::ListProcesses() const {
                      .attachments = static_cast<uint32_t>(process.attached().size()),
                      .exited = process.exited()};
     // Escaped, a byte takes up to six.
-    bytes += 256;
-    for (const base::Bytes& argument : process.exec().argv) {
-      bytes += argument.data.size() * 6 + 16;
-      if (bytes < kMaxReply / 2) info.argv.push_back(argument);
-    }
-    if (bytes >= kMaxReply) {
+    constexpr size_t kOfEach = 256;
+    if (bytes + kOfEach > kMaxReply) {
       list.truncated = true;
       break;
+    }
+    bytes += kOfEach;
+    // Half of the room is for the arguments: the first ones of each process, as long as it lasts.
+    for (const base::Bytes& argument : process.exec().argv) {
+      const size_t length = argument.data.size() * 6 + 16;
+      if (bytes + length > kMaxReply / 2) break;
+      bytes += length;
+      info.argv.push_back(argument);
     }
     list.processes.push_back(std::move(info));
   }
@@ -168,21 +172,21 @@ void Server::Wait(Process& process, uint64_t session, uint32_t seq, bool collect
 
 void Server::AnswerWaiters(Entry& entry) {
   for (const Entry::Waiter& waiter : std::exchange(entry.waiters, {})) {
-    entry.collected = entry.collected || waiter.collect;
     Reply reply;
     reply.seq = waiter.seq;
     reply.exited = entry.process->exited();
-    AnswerTo(waiter.session, std::move(reply));
+    // A status that nobody got is kept.
+    if (AnswerTo(waiter.session, std::move(reply)) && waiter.collect) entry.collected = true;
   }
   sweep_needed_ = true;
   ScheduleSettle();
 }
 
-void Server::AnswerTo(uint64_t session, Reply reply) {
+bool Server::AnswerTo(uint64_t session, Reply reply) {
   const auto found = sessions_.find(session);
-  if (found != sessions_.end() && !found->second->closed()) {
-    found->second->Answer(std::move(reply));
-  }
+  if (found == sessions_.end() || found->second->closed()) return false;
+  found->second->Answer(std::move(reply));
+  return true;
 }
 
 void Server::SignalAll(int signal) {
@@ -257,6 +261,9 @@ void Server::Settle() {
   }
   for (const uint64_t number : std::exchange(to_close_, {})) {
     sessions_.erase(number);
+    for (auto& [id, entry] : processes_) {
+      std::erase_if(entry.waiters, [&](const auto& waiter) { return waiter.session == number; });
+    }
     shutdown_->SessionClosed(number);
   }
   if (std::exchange(sweep_needed_, false)) SweepProcesses();

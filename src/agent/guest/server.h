@@ -67,7 +67,7 @@ class Server {
   base::EventLoop& loop() { return loop_; }
   bool AnyRunning() const { return !running_.empty(); }
   void SignalAll(int signal);
-  void AnswerTo(uint64_t session, Reply reply);
+  bool AnswerTo(uint64_t session, Reply reply);  // false: it is gone
 
  private:
   struct Entry {
