@@ -47,6 +47,9 @@ inline constexpr size_t kMaxReply = 128 * 1024;  // JSON towards the host
 inline constexpr size_t kInitialCredit = 64 * 1024;
 inline constexpr size_t kCreditWindow = 256 * 1024;  // most that is ever granted ahead
 inline constexpr size_t kRingBytes = 1024 * 1024;    // output kept for each stream
+// Of it, what has been sent to every attachment: more than can be on its way to a host, so that a
+// host which breaks off and attaches again where it stopped misses nothing (kKeep with kBlock).
+inline constexpr size_t kResendBytes = 768 * 1024;
 inline constexpr size_t kMaxExtraStreams = 4;
 inline constexpr size_t kMaxStreams = 3 + kMaxExtraStreams;
 inline constexpr size_t kMaxArguments = 65536;  // argv and env, each

@@ -66,11 +66,14 @@ class Attachment::Impl : public Connection {
   uint32_t start_seq_ = 0;  // of start: its failure is the process's
   std::set<uint32_t> unanswered_;
   bool started_ = false;
-  std::optional<uint32_t> asked_extras_;  // of an exec: the answer must agree
+  // Of an exec: the answer must agree.
+  std::optional<uint32_t> asked_extras_;
+  std::optional<bool> asked_pty_;
 };
 
 void Attachment::Impl::Execute(const Exec& exec) {
   asked_extras_ = exec.extra_streams;
+  asked_pty_ = exec.pty.has_value();
   streams_[kStdin].input =
       exec.hold_input && (exec.stdin_mode == StdinMode::kStream || exec.pty.has_value());
   for (size_t i = 0; i < std::min<size_t>(exec.extra_streams, kMaxExtraStreams); ++i) {
@@ -154,12 +157,21 @@ base::Status Attachment::Impl::OnStarted(const Started& started) {
       (asked_extras_ && *asked_extras_ != started.extra_streams)) {
     return Violation("{} extra streams", started.extra_streams);
   }
+  if (asked_pty_ && *asked_pty_ != started.pty) {
+    return Violation("{} terminal", started.pty ? "an unasked" : "no");
+  }
   started_ = true;
   streams_[kStdout].output = true;
   streams_[kStderr].output = !started.pty;
   for (unsigned i = 0; i < started.extra_streams; ++i) streams_[kFirstExtra + i].output = true;
   for (unsigned i = kFirstExtra + started.extra_streams; i < kMaxStreams; ++i) {
     streams_[i].input = false;
+  }
+  std::set<uint32_t> named;
+  for (const StreamOffset& offset : started.offsets) {
+    if (FindOutput(offset.stream) == nullptr || !named.insert(offset.stream).second) {
+      return Violation("an offset of stream {}", offset.stream);
+    }
   }
   if (callbacks_.on_started) callbacks_.on_started(started);
   return {};

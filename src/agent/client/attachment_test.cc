@@ -131,6 +131,33 @@ TEST_F(Client, MoreExtraStreamsThanWereAskedForAreRefused) {
   ExpectViolation("extra streams");
 }
 
+TEST_F(Client, ATerminalThatWasNotAskedForIsRefused) {
+  Execute();
+  SayHello();
+  SayStarted({.pid = 2, .pty = true});
+  ExpectViolation("an unasked terminal");
+}
+
+TEST_F(Client, OffsetsOfStreamsThatDoNotExistOrTwiceAreRefused) {
+  for (const std::vector<StreamOffset>& offsets : {std::vector<StreamOffset>{{kStdin, 0}},
+                                                   {{kFirstExtra, 0}},
+                                                   {{4'000'000'000, 0}},
+                                                   {{kStdout, 1}, {kStderr, 1}, {kStdout, 1}}}) {
+    failed.reset();
+    log.clear();
+    Execute();
+    SayHello();
+    SayStarted({.pid = 2, .offsets = offsets});
+    ExpectViolation("an offset of stream");
+    EXPECT_EQ(log, "failed ");
+  }
+}
+
+TEST_F(Client, ExitCodesBeyondAllMeasureAreStillNumbersOfAShell) {
+  EXPECT_EQ((Exited{.value = UINT32_MAX}).ShellCode(), 0x7fff);
+  EXPECT_EQ((Exited{.signaled = true, .value = UINT32_MAX}).ShellCode(), 0x7fff + 128);
+}
+
 TEST_F(Client, ASecondStartIsRefused) {
   Execute();
   SayHello();

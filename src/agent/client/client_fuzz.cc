@@ -1,9 +1,12 @@
-// Any bytes from a guest, to each kind of connection (the first byte chooses): no crash, no hang,
-// exactly one end, and no data beyond what was sent.
+// Any bytes from a guest, to each kind of connection (the first byte's lower half chooses): no
+// crash, no hang, exactly one end with nothing after it, calls in their order, each question
+// answered once, and no data beyond what was sent. The upper half: what the host does meanwhile.
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <utility>
 
 #include "src/agent/client/attachment.h"
 #include "src/agent/client/control.h"
@@ -16,10 +19,16 @@ using namespace msb;
 using namespace msb::agent;
 
 constexpr uint32_t kListDepth = 2;
+constexpr uint8_t kPauses = 0x10;       // at each piece of output, until the loop is at rest
+constexpr uint8_t kLetsGo = 0x20;       // destroys the attachment in a callback
+constexpr uint8_t kTerminal = 0x40;     // asks for a pty
+constexpr uint8_t kStartsLater = 0x80;  // asks for a process that is not started
 
 struct Ends {
   int count = 0;
   size_t data = 0;
+  int questions = 0;  // of a control stream
+  int answers = 0;
 };
 
 struct Peer {
@@ -28,17 +37,96 @@ struct Peer {
   std::unique_ptr<FileTransfer> transfer;
 };
 
-Attachment::Callbacks ForProcess(Ends& ends) {
-  const auto count = [&ends](std::string_view data) { ends.data += data.size(); };
-  return {.on_started = [](const Started&) {},
-          .on_stdout = count,
-          .on_stderr = count,
-          .on_extra = [count](unsigned, std::string_view data) { count(data); },
-          .on_end = [](unsigned) {},
-          .on_dropped = [](unsigned, uint64_t) {},
-          .on_writable = [](unsigned) {},
-          .on_exit = [&ends](const Exited& exited) { ends.count += exited.ShellCode() >= 0; },
-          .on_failed = [&ends](const Failure&) { ++ends.count; }};
+// A host that keeps book of what it is told about a process, and in which order.
+class Host {
+ public:
+  Host(Peer& peer, Ends& ends, uint8_t does) : peer_(peer), ends_(ends), does_(does) {}
+
+  Attachment::Callbacks Callbacks() {
+    return {.on_started = [this](const Started& started) { OnStarted(started); },
+            .on_stdout = [this](std::string_view data) { OnData(kStdout, data); },
+            .on_stderr = [this](std::string_view data) { OnData(kStderr, data); },
+            .on_extra =
+                [this](unsigned stream, std::string_view data) {
+                  CHECK(stream >= kFirstExtra);
+                  OnData(stream, data);
+                },
+            .on_end =
+                [this](unsigned stream) {
+                  CheckRunning(stream);
+                  ended_[stream] = true;
+                },
+            .on_dropped = [this](unsigned stream, uint64_t) { CheckRunning(stream); },
+            .on_writable =
+                [this](unsigned stream) {
+                  CHECK(ends_.count == 0 && peer_.attachment->Writable(stream) > 0);
+                  peer_.attachment->Write(stream, std::string(kCreditWindow, 'x'));
+                  CHECK(peer_.attachment->Writable(stream) == 0);
+                },
+            .on_exit =
+                [this](const Exited& exited) {
+                  CHECK(started_ && !paused_ && exited.ShellCode() >= 0);
+                  End();
+                },
+            .on_failed = [this](const Failure&) { End(); }};
+  }
+
+  Exec Request() const {
+    Exec exec;
+    exec.argv = {"x"};
+    exec.stdin_mode = StdinMode::kStream;
+    exec.extra_streams = 2;
+    exec.start = (does_ & kStartsLater) == 0;
+    if ((does_ & kTerminal) != 0) exec.pty.emplace();
+    return exec;
+  }
+  void Resume() {
+    paused_ = false;
+    if (peer_.attachment) peer_.attachment->ResumeOutput();
+  }
+
+ private:
+  void OnStarted(const Started& started) {
+    CHECK(!std::exchange(started_, true) && ends_.count == 0);
+    CHECK(started.extra_streams <= kMaxExtraStreams);
+    if ((does_ & kStartsLater) != 0) peer_.attachment->Start();
+    peer_.attachment->Resize({});
+  }
+  void OnData(unsigned stream, std::string_view data) {
+    CheckRunning(stream);
+    CHECK(!data.empty());
+    ends_.data += data.size();
+    if ((does_ & kLetsGo) != 0) {
+      ++ends_.count;  // we are told nothing more
+      return peer_.attachment.reset();
+    }
+    if ((does_ & kPauses) == 0) return;
+    paused_ = true;
+    peer_.attachment->PauseOutput();
+  }
+  void CheckRunning(unsigned stream) {
+    CHECK(started_ && !paused_ && ends_.count == 0 && stream < kMaxStreams && !ended_[stream]);
+  }
+  void End() {
+    CHECK(ends_.count == 0);
+    ++ends_.count;
+  }
+
+  Peer& peer_;
+  Ends& ends_;
+  const uint8_t does_;
+  bool started_ = false;
+  bool paused_ = false;
+  std::array<bool, kMaxStreams> ended_ = {};
+};
+
+template <typename T>
+OnAnswer<T> Ask(Ends& ends) {
+  ++ends.questions;
+  return [&ends](const Answer<T>&) {
+    CHECK(ends.count == 0);
+    ++ends.answers;
+  };
 }
 
 FileTransfer::Callbacks ForFile(Ends& ends) {
@@ -60,33 +148,32 @@ FileTransfer::Callbacks ForFile(Ends& ends) {
           .on_failed = [&ends](const Failure&) { ++ends.count; }};
 }
 
-Peer Begin(uint8_t kind, base::EventLoop& loop, base::UniqueFd stream, Ends& ends) {
-  Peer peer;
+void Begin(uint8_t kind, base::EventLoop& loop, base::UniqueFd stream, Ends& ends, Peer& peer,
+           Host& host) {
   switch (kind % 8) {
     case 0:
       peer.attachment =
-          Attachment::Execute(loop, std::move(stream),
-                              {.argv = {"x"}, .stdin_mode = StdinMode::kStream, .extra_streams = 2},
-                              ForProcess(ends))
-              .value();
+          Attachment::Execute(loop, std::move(stream), host.Request(), host.Callbacks()).value();
       peer.attachment->WriteStdin("input");
       peer.attachment->Signal(2);
       break;
     case 1:
       peer.attachment =
-          Attachment::Reattach(loop, std::move(stream), {.input = true}, ForProcess(ends)).value();
+          Attachment::Reattach(loop, std::move(stream), {.input = true}, host.Callbacks()).value();
       break;
     case 2:
       peer.control = Control::Create(loop, std::move(stream), [&ends](const Failure&) {
                        ++ends.count;
                      }).value();
-      peer.control->SendPing([](Answer<void>) {});
-      peer.control->SendConfigure({}, [](Answer<Configured>) {});
-      peer.control->SendWait({}, [](Answer<Exited>) {});
-      peer.control->SendListProcesses([](Answer<Processes>) {});
-      peer.control->SendStatFile({}, [](Answer<FileStatus>) {});
-      peer.control->SendRemove({}, [](Answer<void>) {});
-      peer.control->SendReadSymlink({}, [](Answer<base::Bytes>) {});
+      peer.control->SendPing(Ask<void>(ends));
+      peer.control->SendConfigure({}, Ask<Configured>(ends));
+      peer.control->SendWait({}, Ask<Exited>(ends));
+      peer.control->SendListProcesses(Ask<Processes>(ends));
+      peer.control->SendStatFile({}, Ask<FileStatus>(ends));
+      peer.control->SendSignal({}, Ask<void>(ends));
+      peer.control->SendShutdown({}, Ask<void>(ends));
+      peer.control->SendRemove({}, Ask<void>(ends));
+      peer.control->SendReadSymlink({}, Ask<base::Bytes>(ends));
       break;
     case 3:
       peer.transfer = FileTransfer::Read(loop, std::move(stream), {}, ForFile(ends)).value();
@@ -109,7 +196,14 @@ Peer Begin(uint8_t kind, base::EventLoop& loop, base::UniqueFd stream, Ends& end
       peer.transfer->Finish();
       break;
   }
-  return peer;
+}
+
+void Settle(base::EventLoop& loop, Host& host) {
+  do {
+    while (loop.RunOnce(0).value()) {
+    }
+    host.Resume();
+  } while (loop.RunOnce(0).value());
 }
 
 }  // namespace
@@ -119,7 +213,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto loop = base::EventLoop::Create().value();
   base::Pair pair = base::MakeSocketPair(base::SocketType::kStream, true).value();
   Ends ends;
-  const Peer peer = Begin(data[0], *loop, std::move(pair.first), ends);
+  Peer peer;
+  Host host(peer, ends, data[0] & 0xf0);
+  Begin(data[0] & 0x0f, *loop, std::move(pair.first), ends, peer, host);
   const size_t total = size;
   for (++data, --size; size > 0;) {
     const ssize_t put =
@@ -127,12 +223,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (put <= 0) break;  // it has hung up
     data += put;
     size -= static_cast<size_t>(put);
-    while (loop->RunOnce(0).value()) {
-    }
+    Settle(*loop, host);
   }
   pair.second.Reset();
-  while (loop->RunOnce(0).value()) {
-  }
-  CHECK(ends.count == 1 && ends.data <= total);
+  Settle(*loop, host);
+  CHECK(ends.count == 1 && ends.data <= total && ends.answers == ends.questions);
   return 0;
 }

@@ -192,6 +192,8 @@ uint64_t Process::KeepFrom(const Channel& channel) const {
   for (const Attached* attached : attached_) {
     oldest = std::min(oldest, attached->Position(*channel.output));
   }
+  // What was sent may have been on its way when its reader went; whoever comes back asks for it.
+  if (exec_.unattached == WhenUnattached::kKeep) oldest -= std::min<uint64_t>(oldest, kResendBytes);
   return oldest;
 }
 
