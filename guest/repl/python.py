@@ -71,11 +71,11 @@ STREAM_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 
 # By name, so that code that replaces them in their modules (a mock) does not replace ours.
 read, write, close, getpid, leave_now = os.read, os.write, os.close, os.getpid, os._exit
-abort_now = os.abort
+abort_now, dup2, fstat = os.abort, os.dup2, os.fstat
 monotonic = time.monotonic
 get_ident = _thread.get_ident
 quote = json.encoder.encode_basestring
-parse = json.JSONDecoder().decode
+scan_json = json.JSONDecoder().scan_once  # in C: needs no builtins
 to_json = json.JSONEncoder(default=str).encode
 to_base64 = binascii.b2a_base64
 
@@ -225,17 +225,18 @@ class Output:
             pass  # the user's share of pipe memory is used up: a smaller one works, too
         self.pipes[stream] = (source, target)
         self.watch.register(source, select.POLLIN)
-        os.dup2(target, stream)
+        dup2(target, stream)
 
     def repair(self):
         """Descriptors 1 and 2 are the pipes again, whatever code has done to them."""
         for stream, (_source, target) in self.pipes.items():
             try:
-                if os.path.sameopenfile(stream, target):
+                ours, found = fstat(target), fstat(stream)
+                if (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino):
                     continue
             except OSError:
                 pass  # closed
-            os.dup2(target, stream)
+            dup2(target, stream)
 
     # Entering and leaving.
     def _enter(self):
@@ -850,9 +851,7 @@ class Context:
         sys.modules["__main__"] = self._module
         for stream, errors in ((STDOUT, "surrogateescape"), (STDERR, "backslashreplace")):
             text = self._streams.get(stream)
-            try:
-                text.buffer
-            except (AttributeError, ValueError):  # none yet, or detached
+            if getattr(text, "buffer", None) is None:  # none yet, or detached
                 text = self._streams[stream] = Stream(Sink(self._output, stream), errors)
             setattr(sys, STREAM_NAMES[stream], text)
             setattr(sys, "__%s__" % STREAM_NAMES[stream], text)
@@ -953,9 +952,9 @@ class Requests:
         if payload is None:
             return None
         try:
-            request = parse(payload.decode("utf-8"))
-        except ValueError as error:
-            refuse("the host sent what is not JSON: %s" % error)
+            request, _end = scan_json(payload.decode("utf-8"), 0)
+        except (ValueError, StopIteration) as error:
+            refuse("the host sent what is not JSON: %r" % error)
         if not isinstance(request, dict):
             refuse("the host sent a message that is not an object")
         return request
@@ -1129,7 +1128,14 @@ def main():
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     driver = Driver(channel)
     sys.path.insert(0, "")
-    return driver.serve()
+    try:
+        return driver.serve()
+    except BaseException as failure:  # what code has done to the interpreter was too much
+        trace, places = failure.__traceback__, []
+        while trace is not None:
+            places.append("line %d" % trace.tb_lineno)
+            trace = trace.tb_next
+        return refuse("the driver failed: %r at %s" % (failure, ", ".join(places)))
 
 
 if __name__ == "__main__":

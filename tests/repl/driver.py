@@ -84,7 +84,8 @@ class Driver:
         self._socket.settimeout(DEADLINE)
         number = theirs.fileno()
         # descriptor 3, whatever it is here
-        script = 'import os,sys; os.dup2(%d, 3); os.execvp(sys.argv[1], sys.argv[1:])' % number
+        script = (f'import os, sys; os.dup2({number}, 3); {number} == 3 or os.close({number}); '
+                  'os.execvp(sys.argv[1], sys.argv[1:])')
         self.process = subprocess.Popen(
             [sys.executable, "-c", script, *map(str, command)], pass_fds=[number],
             cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
