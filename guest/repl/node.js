@@ -47,6 +47,13 @@ const STDOUT = 1;
 const STDERR = 2;
 const STREAM_NAMES = {1: 'stdout', 2: 'stderr'};
 
+// By name, so that code that replaces them does not replace ours.
+const {stringify} = JSON;
+const bufferFrom = Buffer.from;
+const {writeSync, openSync, closeSync, fstatSync} = fs;
+const {load, wait} = Atomics;
+const {setImmediate} = globalThis;
+
 // --- JSON ---------------------------------------------------------------------------------------
 const isUtf8 = require('buffer').isUtf8 || (data => {
   try {
@@ -59,7 +66,7 @@ const isUtf8 = require('buffer').isUtf8 || (data => {
 
 // Bytes of the protocol: a string, or base64 where it is not UTF-8 or has U+0000.
 function jsonBytes(data) {
-  if (!data.includes(0) && isUtf8(data)) return JSON.stringify(data.toString('utf8'));
+  if (!data.includes(0) && isUtf8(data)) return stringify(data.toString('utf8'));
   return jsonBinary(data);
 }
 
@@ -68,14 +75,14 @@ function jsonBinary(data) {
 }
 
 function jsonText(text) {
-  return jsonBytes(Buffer.from(text, 'utf8'));  // half a surrogate pair becomes U+FFFD
+  return jsonBytes(bufferFrom(text, 'utf8'));  // half a surrogate pair becomes U+FFFD
 }
 
 // fields: [name, encoded value] pairs; an undefined value is left out.
 function frame(kind, fields) {
   const body = fields.filter(field => field[1] !== undefined)
                    .map(field => '"' + field[0] + '":' + field[1]);
-  const payload = Buffer.from('{"' + kind + '":{' + body.join(',') + '}}', 'utf8');
+  const payload = bufferFrom('{"' + kind + '":{' + body.join(',') + '}}', 'utf8');
   const header = Buffer.alloc(4);
   header.writeUInt32LE(payload.length);
   return Buffer.concat([header, payload]);
@@ -161,11 +168,13 @@ class Courier {
       return this.refuse('the host sent a message that is not an object');
     }
     const run = message.run;
+    const interrupt = message.interrupt;
+    if (interrupt && interrupt.id === this.run) this.port.postMessage({interrupt: interrupt.id});
     if (run === null || typeof run !== 'object') return;  // a message of a later version
     if (!Number.isSafeInteger(run.id) || run.id < 1) {
       return this.refuse('a run needs an id from 1 to 2^53 - 1');
     }
-    if (run.code && typeof run.code.b === 'string') run.code = Buffer.from(run.code.b, 'base64').toString();
+    if (run.code && typeof run.code.b === 'string') run.code = bufferFrom(run.code.b, 'base64').toString();
     if (typeof run.code !== 'string') return this.refuse('a run needs code');
     this.waiting.push(run);
     if (this.run === undefined) this.startNext();
@@ -176,7 +185,7 @@ class Courier {
     if (run === undefined) return;
     this.drain(true);
     this.run = run.id;
-    this.port.postMessage({run: {code: run.code, echo: run.echo !== false}});
+    this.port.postMessage({run: {id: run.id, code: run.code, echo: run.echo !== false}});
   }
 
   refuse(why) {
@@ -219,7 +228,7 @@ class Courier {
   arrived(stream, chunk) {
     if (this.carry[stream].length) chunk = Buffer.concat([this.carry[stream], chunk]);
     const begun = incompleteTail(chunk);
-    this.carry[stream] = Buffer.from(chunk.subarray(chunk.length - begun));
+    this.carry[stream] = bufferFrom(chunk.subarray(chunk.length - begun));
     this.output(stream, chunk.subarray(0, chunk.length - begun));
   }
 
@@ -290,7 +299,7 @@ class Courier {
   // {sequence, stream, data} output | {sequence, kind, fields} a message | {sequence} nothing more
   command(message) {
     this.drain(message.kind === 'done' || message.kind === 'exit');
-    if (message.data) this.output(message.stream, Buffer.from(message.data));
+    if (message.data) this.output(message.stream, bufferFrom(message.data));
     if (message.kind) this.message(message.kind, message.fields);
     if (message.kind === 'exit') {
       this.flush(() => this.acknowledge(message.sequence));
@@ -357,12 +366,25 @@ function openPipe(file, number) {
   const source = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   const target = fs.openSync(file, fs.constants.O_WRONLY);
   replaceDescriptor(number, file, fs.constants.O_WRONLY);
-  return {source, target};
+  return {source, target, inode: fstatSync(target).ino};
+}
+
+function isOpen(number) {
+  try {
+    fstatSync(number);
+    return true;
+  } catch (error) {
+    return false;
+  }
 }
 
 function replaceDescriptor(number, file, flags) {
-  fs.closeSync(number);
-  const got = fs.openSync(file, flags);
+  try {
+    closeSync(number);
+  } catch (error) {
+    // It is closed already.
+  }
+  const got = openSync(file, flags);
   if (got !== number) refuse('descriptor ' + number + ' cannot be replaced: got ' + got);
 }
 
@@ -394,9 +416,20 @@ class Output {
     this.last = stream;
     this.lastTime = now;
     for (let begin = 0; begin < data.length;) {
-      begin += writeNow(this.pipes[stream - 1].target, data, begin);
+      begin += writeSync(this.pipes[stream - 1].target, data, begin);
     }
     if (this.leaving) this.wait({});
+  }
+
+  // Descriptors 1 and 2 are the pipes again, whatever code has done to them.
+  repair() {
+    if (!isOpen(0)) replaceDescriptor(0, '/dev/null', fs.constants.O_RDONLY);
+    for (const [index, pipe] of (this.pipes || []).entries()) {
+      const number = index + 1;
+      if (!isOpen(number) || fstatSync(number).ino !== pipe.inode) {
+        replaceDescriptor(number, '/proc/self/fd/' + pipe.target, fs.constants.O_WRONLY);
+      }
+    }
   }
 
   // A message behind all output so far.
@@ -437,39 +470,36 @@ class Output {
   wait(message) {
     const sequence = this.send(message);
     for (;;) {
-      const now = wakeable.load(this.acknowledged, 0);
+      const now = load(this.acknowledged, 0);
       if (now >= sequence) return;
-      wakeable.wait(this.acknowledged, 0, now);
+      wait(this.acknowledged, 0, now);
     }
   }
 }
 
-// By name, so that code that replaces them does not replace ours.
-const wakeable = {load: Atomics.load, wait: Atomics.wait};
-const writeSync = fs.writeSync;
-function writeNow(fd, data, begin) {
-  return writeSync(fd, data, begin);
-}
-
-// process.stdout, process.stderr. Ending or destroying them does nothing.
+// process.stdout, process.stderr: synchronous, and without the state of a Writable, in which an
+// interrupt may fall. Ending or destroying them does nothing.
 function makeStream(output, number) {
   const {Writable} = require('stream');
-  const stream = new Writable({
-    decodeStrings: true,
-    write(chunk, encoding, callback) {
-      output.write(number, chunk);
-      callback();
-    },
-  });
-  const write = stream.write.bind(stream);
+  const stream = new Writable({write() {}});
+  stream.ownWrite = (chunk, encoding, callback) => {
+    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) {
+      throw new TypeError('The chunk has to be a string, a Buffer or a Uint8Array');
+    }
+    const data = typeof chunk === 'string' ?
+        bufferFrom(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk;
+    if (data.length) output.write(number, data);
+    const done = [callback, encoding].find(argument => typeof argument === 'function');
+    if (done) process.nextTick(done);
+    return true;
+  };
   stream.fd = number;
   stream._type = 'pipe';
   stream._isStdio = true;
-  stream.writable = true;
-  stream.end = function(chunk, encoding, callback) {
-    if (chunk !== undefined && chunk !== null && typeof chunk !== 'function') write(chunk, encoding);
-    const last = [chunk, encoding, callback].find(argument => typeof argument === 'function');
-    if (last) process.nextTick(last);
+  stream.end = (chunk, encoding, callback) => {
+    if (chunk !== undefined && chunk !== null && typeof chunk !== 'function') stream.ownWrite(chunk, encoding);
+    const done = [callback, encoding, chunk].find(argument => typeof argument === 'function');
+    if (done) process.nextTick(done);
     return stream;
   };
   stream.destroy = stream.destroySoon = () => stream;
@@ -603,7 +633,7 @@ const STATIC_IMPORT =
 
 // import a, {b as c} from 'm'  ->  let {default: a, b: c} = await $mport("m")
 function importStatement(match) {
-  const loading = 'await $mport(' + JSON.stringify(match[5]) + ')';
+  const loading = 'await $mport(' + stringify(match[5]) + ')';
   const names = match[3] === undefined ? '' : match[3].replace(/\s+as\s+/g, ': ').replace(/\s+/g, ' ');
   const parts = [];
   if (match[1] !== undefined) parts.push('default: ' + match[1]);
@@ -748,7 +778,11 @@ class Evaluator {
       replMode: true,
       silent: true,
       objectGroup: 'run',
-    }, (error, reply) => answer(error ? {interrupted: true} : this.outcomeOf(reply)));
+    }, (error, reply) => {
+      if (!error) return answer(this.outcomeOf(reply));
+      if (/terminated/.test(error.message)) return answer({interrupted: true});
+      if (!/destroyed/.test(error.message)) answer({error});  // the process is about to die
+    });
     Object.defineProperty(globalThis, '$driver', {value: post, configurable: true});
     try {
       const script = new this.vm.Script('{ const call = $driver; delete globalThis.$driver; call(); }',
@@ -846,14 +880,14 @@ function isBinary(mime) {
 }
 
 function toData(mime, value) {
-  if (ArrayBuffer.isView(value)) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (value instanceof ArrayBuffer) return Buffer.from(value);
+  if (ArrayBuffer.isView(value)) return bufferFrom(value.buffer, value.byteOffset, value.byteLength);
+  if (value instanceof ArrayBuffer) return bufferFrom(value);
   if (mime === 'application/json' || mime.endsWith('+json')) {
-    return Buffer.from(typeof value === 'string' ? value : String(JSON.stringify(value)));
+    return bufferFrom(typeof value === 'string' ? value : String(stringify(value)));
   }
   // By convention base64 where it is text.
-  if (isBinary(mime) && /^[A-Za-z0-9+/\s]+=*\s*$/.test(String(value))) return Buffer.from(String(value), 'base64');
-  return Buffer.from(String(value));
+  if (isBinary(mime) && /^[A-Za-z0-9+/\s]+=*\s*$/.test(String(value))) return bufferFrom(String(value), 'base64');
+  return bufferFrom(String(value));
 }
 
 // {MIME type: value}, text/plain first.
@@ -893,8 +927,8 @@ function displayFields(found, isResult) {
 // --- the driver ---------------------------------------------------------------------------------
 class Driver {
   constructor() {
-    const util = require('util');
-    this.inspect = value => util.inspect(value);
+    const {inspect} = require('util');
+    this.inspect = value => inspect(value);
     this.output = new Output();
     this.active = undefined;  // {finish}: the run that goes on
     this.setUpProcess();
@@ -908,25 +942,23 @@ class Driver {
     };
     this.output.worker.on('message', message => this.message(message));
     this.output.worker.on('error', error => refuse('its second thread failed: ' + error.stack));
-    this.listen();
+    this.prepare();
   }
 
-  // Listeners that code has removed come back with the next run.
-  listen() {
+  // What a run relies on is there again, whatever the last one has done to it.
+  prepare() {
+    this.output.repair();
+    this.useStreams();
     for (const event of Object.keys(this.listeners)) {
       if (!process.listeners(event).includes(this.listeners[event])) process.on(event, this.listeners[event]);
     }
   }
 
   setUpProcess() {
-    for (const [name, number] of [['stdout', STDOUT], ['stderr', STDERR]]) {
-      const value = makeStream(this.output, number);
-      Object.defineProperty(process, name, {value, configurable: true, enumerable: true, writable: true});
-    }
-    const {Console} = require('console');
+    this.streams = {stdout: makeStream(this.output, STDOUT), stderr: makeStream(this.output, STDERR)};
     // Node's own console also tells the inspector, which keeps what was logged.
-    const value = new Console({stdout: process.stdout, stderr: process.stderr});
-    Object.defineProperty(globalThis, 'console', {value, configurable: true, writable: true});
+    this.console = new (require('console').Console)(this.streams);
+    this.useStreams();
     const abort = process.abort;
     process.abort = () => {
       this.output.flush();
@@ -934,6 +966,15 @@ class Driver {
     };
     process.argv.length = 1;
     Error.prepareStackTrace = prepareStackTrace;
+  }
+
+  useStreams() {
+    for (const name of ['stdout', 'stderr']) {
+      const value = this.streams[name];
+      value.write = value.ownWrite;
+      Object.defineProperty(process, name, {value, configurable: true, enumerable: true, writable: true});
+    }
+    Object.defineProperty(globalThis, 'console', {value: this.console, configurable: true, writable: true});
   }
 
   // As in Node's REPL: require, module, and the built-in modules by name.
@@ -993,9 +1034,9 @@ class Driver {
   }
 
   show(found, isResult, send = this.output.message) {
-    const text = Buffer.from(String(found['text/plain']));
+    const text = bufferFrom(String(found['text/plain']));
     if (text.length > MAX_DATA) {  // goes the way of all text
-      this.output.write(STDOUT, Buffer.concat([text, Buffer.from('\n')]));
+      this.output.write(STDOUT, Buffer.concat([text, bufferFrom('\n')]));
       delete found['text/plain'];
       if (Object.keys(found).length === 0) return;
     }
@@ -1005,6 +1046,8 @@ class Driver {
   // --- messages of the courier
   message(message) {
     if (message.run) this.run(message.run);
+    // A SIGINT that came before is dealt with first: it must not meet the next run.
+    if (message.interrupt) setImmediate(() => this.interrupt(message.interrupt));
     if (message.hangup) process.exit(0);
     if (message.refuse) refuse(message.refuse);
   }
@@ -1012,13 +1055,13 @@ class Driver {
   start() {
     this.output.message('hello', [
       ['version', String(VERSION)], ['oldest', String(VERSION)], ['language', '"node"'],
-      ['language_version', JSON.stringify(process.versions.node)], ['pid', String(process.pid)],
+      ['language_version', stringify(process.versions.node)], ['pid', String(process.pid)],
     ]);
   }
 
-  run({code, echo}) {
-    this.listen();
-    const run = {code, failed: false};
+  run({id, code, echo}) {
+    this.prepare();
+    const run = {id, failed: false};
     this.active = run;
     this.evaluator.evaluate(code, outcome => {
       if (this.active !== run) return;  // it was interrupted
@@ -1055,9 +1098,10 @@ class Driver {
     this.output.done([['status', '"' + status + '"']]);
   }
 
-  // While code runs synchronously, SIGINT breaks it and does not come here.
-  interrupt() {
-    if (this.active) this.finish('interrupted');
+  // While code runs synchronously, SIGINT breaks it and does not come here. One that falls between
+  // is lost, hence the message.
+  interrupt(id) {
+    if (this.active && (id === undefined || id === this.active.id)) this.finish('interrupted');
   }
 }
 

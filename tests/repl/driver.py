@@ -30,11 +30,12 @@ class Run:
         self.errors = []
         self.status = None
         self.exit_code = None
-        self.order = []  # kinds of messages
+        self.order = []  # kinds of messages; outputs that follow each other count as one
         self.largest = 0
 
     def take(self, kind, message):
-        self.order.append(kind)
+        if kind != "output" or self.order[-1:] != ["output"]:
+            self.order.append(kind)
         if kind == "output":
             data = to_bytes(message["data"])
             self.largest = max(self.largest, len(data))
@@ -173,6 +174,7 @@ class Driver:
 
     def interrupt(self, group=True):
         (os.killpg if group else os.kill)(self.process.pid, signal.SIGINT)
+        self.send({"interrupt": {"id": self._runs}})
 
     def interrupted(self, code, ready="ready\n", group=True):
         """Runs code, and interrupts it once it has written `ready`."""
