@@ -42,7 +42,8 @@ const MAX_DRAIN = 2 << 20;  // about twice the most that a pipe holds
 const GATHER_MS = 4;     // small outputs that follow each other are gathered so long
 const BURST = 32;        // but so many are sent at once first
 const SMALL = 16 << 10;
-const PAUSE_MS = 0.5;
+const PAUSE_MS = 0.5;    // after it, what is in the pipes is older than what is written now
+const REACTION_MS = 40;  // to an interrupt
 const STDOUT = 1;
 const STDERR = 2;
 const STREAM_NAMES = {1: 'stdout', 2: 'stderr'};
@@ -52,7 +53,6 @@ const {stringify} = JSON;
 const bufferFrom = Buffer.from;
 const {writeSync, openSync, closeSync, fstatSync} = fs;
 const {load, wait} = Atomics;
-const {setImmediate} = globalThis;
 
 // --- JSON ---------------------------------------------------------------------------------------
 const isUtf8 = require('buffer').isUtf8 || (data => {
@@ -117,6 +117,7 @@ class Courier {
     this.received = Buffer.alloc(0);
     this.waiting = [];  // runs that came while another was active
     this.run = undefined;
+    this.signalled = false;
     this.toAcknowledge = 0;
     this.pending = [];
     this.scheduled = false;
@@ -169,7 +170,7 @@ class Courier {
     }
     const run = message.run;
     const interrupt = message.interrupt;
-    if (interrupt && interrupt.id === this.run) this.port.postMessage({interrupt: interrupt.id});
+    if (interrupt && interrupt.id === this.run) this.interrupt();
     if (run === null || typeof run !== 'object') return;  // a message of a later version
     if (!Number.isSafeInteger(run.id) || run.id < 1) {
       return this.refuse('a run needs an id from 1 to 2^53 - 1');
@@ -180,7 +181,27 @@ class Courier {
     if (this.run === undefined) this.startNext();
   }
 
+  // The main thread is told, and if it does not react, it is running code: SIGINT breaks that, and
+  // ends children that it waits for. Not at once: a SIGINT kills the process if it comes while the
+  // vm module exchanges signal handlers, before and after the synchronous part of a run.
+  interrupt() {
+    const run = this.run;
+    this.port.postMessage({interrupt: run});
+    setTimeout(() => {
+      if (this.run !== run) return;
+      this.signalled = true;
+      process.kill(0, 'SIGINT');  // the process group
+    }, REACTION_MS);
+  }
+
   startNext() {
+    if (this.signalled) {  // it may still be on its way, and must not meet the next run
+      setTimeout(() => {
+        this.signalled = false;
+        if (this.run === undefined) this.startNext();
+      }, REACTION_MS);
+      return;
+    }
     const run = this.waiting.shift();
     if (run === undefined) return;
     this.drain(true);
@@ -1046,15 +1067,14 @@ class Driver {
   // --- messages of the courier
   message(message) {
     if (message.run) this.run(message.run);
-    // A SIGINT that came before is dealt with first: it must not meet the next run.
-    if (message.interrupt) setImmediate(() => this.interrupt(message.interrupt));
+    if (message.interrupt) this.interrupt(message.interrupt);
     if (message.hangup) process.exit(0);
     if (message.refuse) refuse(message.refuse);
   }
 
   start() {
     this.output.message('hello', [
-      ['version', String(VERSION)], ['oldest', String(VERSION)], ['language', '"node"'],
+      ['version', String(VERSION)], ['oldest', String(VERSION)], ['language', '"node"'], ['interrupt', '"message"'],
       ['language_version', stringify(process.versions.node)], ['pid', String(process.pid)],
     ]);
   }
@@ -1098,8 +1118,7 @@ class Driver {
     this.output.done([['status', '"' + status + '"']]);
   }
 
-  // While code runs synchronously, SIGINT breaks it and does not come here. One that falls between
-  // is lost, hence the message.
+  // By the message, or by a SIGINT; while code runs synchronously that breaks it instead.
   interrupt(id) {
     if (this.active && (id === undefined || id === this.active.id)) this.finish('interrupted');
   }

@@ -173,8 +173,10 @@ class Driver:
             self.between.take(kind, message)
 
     def interrupt(self, group=True):
-        (os.killpg if group else os.kill)(self.process.pid, signal.SIGINT)
-        self.send({"interrupt": {"id": self._runs}})
+        if self.hello["interrupt"] == "message":
+            self.send({"interrupt": {"id": self._runs}})
+        else:
+            (os.killpg if group else os.kill)(self.process.pid, signal.SIGINT)
 
     def interrupted(self, code, ready="ready\n", group=True):
         """Runs code, and interrupts it once it has written `ready`."""

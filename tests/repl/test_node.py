@@ -17,6 +17,9 @@ pytestmark = pytest.mark.skipif(shutil.which(NODE) is None, reason="no node here
 SOURCE = (DRIVERS / "node.js").read_text()
 
 
+WHEN_TOLD = "{ const timer = setInterval(() => { if (fs.existsSync('go')) { clearInterval(timer); %s } }, 1); } undefined"
+
+
 def touch(context, name):
     pathlib.Path(f"/proc/{context.process.pid}/cwd/{name}").touch()
 
@@ -229,7 +232,8 @@ def test_an_error_in_a_callback_is_shown_and_the_context_lives_on(context):
     assert run.status == "error" and run.errors[0]["traceback"][0] == "Uncaught Error: late"
     run = context.run("Promise.reject(new Error('nobody')); await new Promise(r => setTimeout(r, 10))")
     assert run.errors[0]["value"] == "nobody"
-    context.run("setTimeout(() => { throw new Error('between') }, 1); undefined")
+    context.run(WHEN_TOLD % "throw new Error('between')")
+    touch(context, "go")
     kind, message = context.receive()
     assert kind == "error" and "id" not in message and message["value"] == "between"
     assert context.run("1").value == "1"
@@ -368,7 +372,8 @@ def test_a_timer_that_outlives_its_run_writes_into_the_run_that_is_active_or_int
     context.run("let go; new Promise(r => { go = r }).then(() => console.log('late')); undefined")
     run = context.run("go(); await new Promise(r => setTimeout(r, 1)); console.log('now')")
     assert run.stdout == "late\nnow\n"
-    context.run("setTimeout(() => { console.log('between'); fs.writeSync(1, 'below\\n') }, 1); undefined")
+    context.run(WHEN_TOLD % "console.log('between'); fs.writeSync(1, 'below\\n')")
+    touch(context, "go")
     context.until_between("below\n")
     assert context.between.stdout == "between\nbelow\n"
 
@@ -392,8 +397,11 @@ def test_an_interrupt_ends_the_run_and_the_context_lives_on(context, code):
     assert context.run("console.log('still in order')").stdout == "still in order\n"
 
 
-def test_an_interrupt_of_the_process_alone_works_too(context):
-    assert context.interrupted("console.log('ready'); while (true);", group=False).status == "interrupted"
+def test_a_signal_interrupts_code_that_is_busy_too(context):
+    run = context.begin("console.log('ready'); while (true);")
+    context.until(run, "ready\n")
+    os.kill(context.process.pid, signal.SIGINT)
+    assert context.finish(run).status == "interrupted"
 
 
 def test_an_interrupt_between_runs_does_nothing(context):
@@ -433,7 +441,8 @@ def test_output_of_exit_handlers_follows_the_exit_message(context):
 
 
 def test_an_exit_between_runs_is_told_without_a_run(context):
-    context.run("setTimeout(() => process.exit(7), 1); undefined")
+    context.run(WHEN_TOLD % "process.exit(7)")
+    touch(context, "go")
     kind, message = context.receive()
     assert kind == "exit" and message == {"code": 7}
     assert context.end()[0] == 7
