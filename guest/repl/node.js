@@ -14,8 +14,9 @@
 // await, completion values and let in later runs. See `Evaluator` for what it lacks.
 
 if (Number(process.versions.node.split('.')[0]) < 16) {
-  process.stderr.write('node.js: Node ' + process.versions.node + ' is too old to run code here: ' +
-                       '16 or newer is needed. Use an image with a newer node.\n');
+  process.stderr.write(
+      'node.js: Node ' + process.versions.node + ' is too old to run code here: ' +
+      '16 or newer is needed. Use an image with a newer node.\n');
   process.exit(78);
 }
 
@@ -39,14 +40,17 @@ const MAX_TRACE_LINES = 1000;
 const MAX_TRACE_BYTES = 256 << 10;
 const READ_BYTES = 64 << 10;
 const MAX_DRAIN = 2 << 20;  // about twice the most that a pipe holds
-const GATHER_MS = 4;     // small outputs that follow each other are gathered so long
-const BURST = 32;        // but so many are sent at once first
+const GATHER_MS = 4;        // small outputs that follow each other are gathered so long
+const BURST = 32;           // but so many are sent at once first
 const SMALL = 16 << 10;
 const PAUSE_MS = 0.5;    // after it, what is in the pipes is older than what is written now
 const REACTION_MS = 40;  // to an interrupt
 const STDOUT = 1;
 const STDERR = 2;
-const STREAM_NAMES = {1: 'stdout', 2: 'stderr'};
+const STREAM_NAMES = {
+  1: 'stdout',
+  2: 'stderr'
+};
 
 // By name, so that code that replaces them does not replace ours.
 const {stringify} = JSON;
@@ -56,13 +60,13 @@ const {load, wait} = Atomics;
 
 // --- JSON ---------------------------------------------------------------------------------------
 const isUtf8 = require('buffer').isUtf8 || (data => {
-  try {
-    new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(data);
-    return true;
-  } catch (error) {
-    return false;
-  }
-});
+                 try {
+                   new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(data);
+                   return true;
+                 } catch (error) {
+                   return false;
+                 }
+               });
 
 // Bytes of the protocol: a string, or base64 where it is not UTF-8 or has U+0000.
 function jsonBytes(data) {
@@ -80,8 +84,8 @@ function jsonText(text) {
 
 // fields: [name, encoded value] pairs; an undefined value is left out.
 function frame(kind, fields) {
-  const body = fields.filter(field => field[1] !== undefined)
-                   .map(field => '"' + field[0] + '":' + field[1]);
+  const body =
+      fields.filter(field => field[1] !== undefined).map(field => '"' + field[0] + '":' + field[1]);
   const payload = bufferFrom('{"' + kind + '":{' + body.join(',') + '}}', 'utf8');
   const header = Buffer.alloc(4);
   header.writeUInt32LE(payload.length);
@@ -123,7 +127,8 @@ class Courier {
     this.scheduled = false;
     this.carry = {1: Buffer.alloc(0), 2: Buffer.alloc(0)};
     this.scratch = Buffer.alloc(READ_BYTES);
-    this.channel = new net.Socket({fd: CHANNEL, readable: true, writable: true, allowHalfOpen: true});
+    this.channel =
+        new net.Socket({fd: CHANNEL, readable: true, writable: true, allowHalfOpen: true});
     this.channel.on('data', chunk => this.receive(chunk));
     this.channel.on('end', () => this.port.postMessage({hangup: true}));
     this.channel.on('error', () => process.kill(process.pid, 'SIGKILL'));  // as if by SIGPIPE
@@ -136,8 +141,12 @@ class Courier {
     this.sources = data.sources.map((fd, index) => {
       const source = {fd, stream: index + 1};
       const callback = (size, buffer) => this.readable(source, buffer.subarray(0, size));
-      source.socket = new net.Socket(
-          {fd, readable: true, writable: false, onread: {buffer: Buffer.alloc(READ_BYTES), callback}});
+      source.socket = new net.Socket({
+        fd,
+        readable: true,
+        writable: false,
+        onread: {buffer: Buffer.alloc(READ_BYTES), callback}
+      });
       return source;
     });
     port.on('message', message => this.command(message));
@@ -149,7 +158,8 @@ class Courier {
     while (this.received.length >= 4) {
       const length = this.received.readUInt32LE(0);
       if (length === 0 || length > MAX_FRAME) {
-        return this.refuse('the host sent a frame of ' + length + ' bytes, of at most ' + MAX_FRAME);
+        return this.refuse(
+            'the host sent a frame of ' + length + ' bytes, of at most ' + MAX_FRAME);
       }
       if (this.received.length < 4 + length) return;
       const payload = this.received.subarray(4, 4 + length);
@@ -175,7 +185,8 @@ class Courier {
     if (!Number.isSafeInteger(run.id) || run.id < 1) {
       return this.refuse('a run needs an id from 1 to 2^53 - 1');
     }
-    if (run.code && typeof run.code.b === 'string') run.code = bufferFrom(run.code.b, 'base64').toString();
+    if (run.code && typeof run.code.b === 'string')
+      run.code = bufferFrom(run.code.b, 'base64').toString();
     if (typeof run.code !== 'string') return this.refuse('a run needs code');
     this.waiting.push(run);
     if (this.run === undefined) this.startNext();
@@ -257,14 +268,16 @@ class Courier {
     for (let begin = 0; begin < data.length;) {
       let end = begin + MAX_DATA;
       end = end >= data.length ? data.length : charBoundary(data, end);
-      this.message('output', [['stream', '"' + STREAM_NAMES[stream] + '"'],
-                              ['data', jsonBytes(data.subarray(begin, end))]]);
+      this.message('output', [
+        ['stream', '"' + STREAM_NAMES[stream] + '"'], ['data', jsonBytes(data.subarray(begin, end))]
+      ]);
       begin = end;
     }
   }
 
   message(kind, fields) {
-    this.pending.push(frame(kind, [['id', this.run === undefined ? undefined : String(this.run)]].concat(fields)));
+    this.pending.push(frame(
+        kind, [['id', this.run === undefined ? undefined : String(this.run)]].concat(fields)));
     if (!this.scheduled) {
       this.scheduled = true;
       setImmediate(() => this.flush());
@@ -275,7 +288,8 @@ class Courier {
   flush(done) {
     this.scheduled = false;
     if (this.pending.length) {
-      this.channel.write(this.pending.length === 1 ? this.pending[0] : Buffer.concat(this.pending), done);
+      this.channel.write(
+          this.pending.length === 1 ? this.pending[0] : Buffer.concat(this.pending), done);
       this.pending = [];
     } else if (done) {
       this.channel.write('', done);
@@ -373,7 +387,9 @@ function makePipes() {
   if (folder === undefined) return undefined;
   try {
     const files = names.map(name => path.join(folder, name));
-    const made = require('child_process').spawnSync('mkfifo', ['-m', '600'].concat(files), {stdio: 'ignore'});
+    const made = require('child_process').spawnSync('mkfifo', ['-m', '600'].concat(files), {
+      stdio: 'ignore'
+    });
     if (made.status !== 0) return undefined;
     return files.map((file, index) => openPipe(file, index + 1));
   } finally {
@@ -508,7 +524,8 @@ function makeStream(output, number) {
       throw new TypeError('The chunk has to be a string, a Buffer or a Uint8Array');
     }
     const data = typeof chunk === 'string' ?
-        bufferFrom(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk;
+        bufferFrom(chunk, typeof encoding === 'string' ? encoding : 'utf8') :
+        chunk;
     if (data.length) output.write(number, data);
     const done = [callback, encoding].find(argument => typeof argument === 'function');
     if (done) process.nextTick(done);
@@ -518,7 +535,8 @@ function makeStream(output, number) {
   stream._type = 'pipe';
   stream._isStdio = true;
   stream.end = (chunk, encoding, callback) => {
-    if (chunk !== undefined && chunk !== null && typeof chunk !== 'function') stream.ownWrite(chunk, encoding);
+    if (chunk !== undefined && chunk !== null && typeof chunk !== 'function')
+      stream.ownWrite(chunk, encoding);
     const done = [callback, encoding, chunk].find(argument => typeof argument === 'function');
     if (done) process.nextTick(done);
     return stream;
@@ -533,8 +551,10 @@ function makeStream(output, number) {
 // top level, and import. Not a parser: where it cannot know (is `) /` a division?) it takes what is
 // common; the worst that follows is an error that V8 reports.
 const WORD = /[\w$\u0080-\uffff]+/y;
-const BEFORE_REGEXP = new Set(['return', 'typeof', 'case', 'in', 'of', 'delete', 'void', 'throw',
-                               'new', 'do', 'else', 'await', 'yield', 'instanceof']);
+const BEFORE_REGEXP = new Set([
+  'return', 'typeof', 'case', 'in', 'of', 'delete', 'void', 'throw', 'new', 'do', 'else', 'await',
+  'yield', 'instanceof'
+]);
 
 class Scanner {
   constructor(code) {
@@ -560,7 +580,7 @@ class Scanner {
     } else if (code.startsWith('/*', this.at)) {
       this.at += 2;
       this.skipTo('*/');
-    } else if (char === '"' || char === "'") {
+    } else if (char === '"' || char === '\'') {
       this.string(char);
     } else if (char === '`') {
       ++this.at;
@@ -605,7 +625,8 @@ class Scanner {
   }
 
   regexpMayFollow() {
-    return BEFORE_REGEXP.has(this.previous) || !/^(?:[\w$\u0080-\uffff]+|\)|\])$/.test(this.previous);
+    return BEFORE_REGEXP.has(this.previous) ||
+        !/^(?:[\w$\u0080-\uffff]+|\)|\])$/.test(this.previous);
   }
 
   regexp() {
@@ -636,7 +657,9 @@ class Scanner {
     const top = this.open.length === 0;
     if (word === 'import' || (top && (word === 'const' || word === 'var'))) {
       this.found.push({word, at: this.at, top});
-    } else if (top && word === 'let' && /^let\s*[\w$\u0080-\uffff[{]/.test(this.code.slice(this.at, this.at + 200))) {
+    } else if (
+        top && word === 'let' &&
+        /^let\s*[\w$\u0080-\uffff[{]/.test(this.code.slice(this.at, this.at + 200))) {
       this.found.push({word, at: this.at, top});
     }
   }
@@ -655,11 +678,13 @@ const STATIC_IMPORT =
 // import a, {b as c} from 'm'  ->  let {default: a, b: c} = await $mport("m")
 function importStatement(match) {
   const loading = 'await $mport(' + stringify(match[5]) + ')';
-  const names = match[3] === undefined ? '' : match[3].replace(/\s+as\s+/g, ': ').replace(/\s+/g, ' ');
+  const names =
+      match[3] === undefined ? '' : match[3].replace(/\s+as\s+/g, ': ').replace(/\s+/g, ' ');
   const parts = [];
   if (match[1] !== undefined) parts.push('default: ' + match[1]);
   if (names.trim()) parts.push(names);
-  let text = match[1] === undefined && match[3] === undefined && match[2] === undefined ? loading : '';
+  let text =
+      match[1] === undefined && match[3] === undefined && match[2] === undefined ? loading : '';
   if (match[2] !== undefined) text = 'let ' + match[2] + ' = ' + loading;
   if (parts.length) text += (text ? ', ' : 'let ') + '{' + parts.join(', ') + '} = ' + loading;
   return text + '\n'.repeat(match[0].split('\n').length - 1);
@@ -693,7 +718,8 @@ function rewrite(code, found, keywords) {
 // --- running code -------------------------------------------------------------------------------
 // Runtime.evaluate in REPL mode, and around it what it lacks:
 // - import() and import statements: rewritten to a function of ours;
-// - const can be redeclared as const, let as let, but not one as the other: const becomes let at the
+// - const can be redeclared as const, let as let, but not one as the other: const becomes let at
+// the
 //   top level; let against an earlier var or function becomes var, var against an earlier let, let;
 // - {a: 1} is an object, not a block, as in Node's REPL;
 // - interrupts: the call is made by a script that SIGINT breaks.
@@ -714,8 +740,10 @@ class Evaluator {
     const name = 'driver' + process.hrtime.bigint();
     Object.defineProperty(globalThis, name, {value, configurable: true});
     let id;
-    this.session.post('Runtime.evaluate', {expression: name, objectGroup: 'driver'},
-                      (error, reply) => { id = reply.result.objectId; });
+    this.session.post(
+        'Runtime.evaluate', {expression: name, objectGroup: 'driver'}, (error, reply) => {
+          id = reply.result.objectId;
+        });
     delete globalThis[name];
     return id;
   }
@@ -724,15 +752,18 @@ class Evaluator {
   valueOf(remote) {
     if ('value' in remote) return remote.value;
     if (remote.type === 'undefined') return undefined;
-    const argument = remote.objectId === undefined ? {unserializableValue: remote.unserializableValue} :
-                                                     {objectId: remote.objectId};
+    const argument = remote.objectId === undefined ?
+        {unserializableValue: remote.unserializableValue} :
+        {objectId: remote.objectId};
     this.taken = undefined;
-    this.session.post('Runtime.callFunctionOn', {
-      functionDeclaration: 'function(value) { this(value); }',
-      objectId: this.takerId,
-      arguments: [argument],
-      silent: true,
-    }, () => {});
+    this.session.post(
+        'Runtime.callFunctionOn', {
+          functionDeclaration: 'function(value) { this(value); }',
+          objectId: this.takerId,
+          arguments: [argument],
+          silent: true,
+        },
+        () => {});
     const value = this.taken;
     this.taken = undefined;
     return value;
@@ -741,8 +772,9 @@ class Evaluator {
   // Calls back once with {value}, {error} or {interrupted}; synchronously or later.
   evaluate(code, callback) {
     const found = new Scanner(code).scan();
-    const attempts = [{const: 'let  '}, {const: 'var  ', let: 'var'}, {const: 'let  ', var: 'let'}]
-                         .map(keywords => rewrite(this.asExpression(code), this.shifted(code, found), keywords));
+    const attempts = [
+      {const : 'let  '}, {const : 'var  ', let : 'var'}, {const : 'let  ', var : 'let'}
+    ].map(keywords => rewrite(this.asExpression(code), this.shifted(code, found), keywords));
     const next = () => this.attempt(attempts.shift(), outcome => {
       if (attempts.length && this.isRedeclaration(outcome, code)) {
         next();
@@ -759,9 +791,10 @@ class Evaluator {
   }
 
   shifted(code, found) {
-    return this.isObjectLiteral(code) ? found.filter(entry => entry.word === 'import')
-                                            .map(entry => ({word: entry.word, at: entry.at + 1, top: false})) :
-                                        found;
+    return this.isObjectLiteral(code) ?
+        found.filter(entry => entry.word === 'import')
+            .map(entry => ({word: entry.word, at: entry.at + 1, top: false})) :
+        found;
   }
 
   isObjectLiteral(code) {
@@ -794,30 +827,35 @@ class Evaluator {
       answered = true;
       callback(outcome);
     };
-    const post = () => this.session.post('Runtime.evaluate', {
-      expression: code + '\n//# sourceURL=<stdin>',
-      replMode: true,
-      silent: true,
-      objectGroup: 'run',
-    }, (error, reply) => {
-      if (!error) return answer(this.outcomeOf(reply));
-      if (/terminated/.test(error.message)) return answer({interrupted: true});
-      if (!/destroyed/.test(error.message)) answer({error});  // the process is about to die
-    });
+    const post = () => this.session.post(
+        'Runtime.evaluate', {
+          expression: code + '\n//# sourceURL=<stdin>',
+          replMode: true,
+          silent: true,
+          objectGroup: 'run',
+        },
+        (error, reply) => {
+          if (!error) return answer(this.outcomeOf(reply));
+          if (/terminated/.test(error.message)) return answer({interrupted: true});
+          if (!/destroyed/.test(error.message)) answer({error});  // the process is about to die
+        });
     Object.defineProperty(globalThis, '$driver', {value: post, configurable: true});
     try {
-      const script = new this.vm.Script('{ const call = $driver; delete globalThis.$driver; call(); }',
-                                        {filename: 'driver'});
+      const script = new this.vm.Script(
+          '{ const call = $driver; delete globalThis.$driver; call(); }', {filename: 'driver'});
       script.runInThisContext({breakOnSigint: true, displayErrors: false});
     } catch (error) {
-      answer(error && error.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' ? {interrupted: true} : {error});
+      answer(
+          error && error.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' ? {interrupted: true} :
+                                                                       {error});
     }
   }
 
   outcomeOf(reply) {
     const details = reply.exceptionDetails;
-    const outcome = details === undefined ? {value: this.valueOf(reply.result)} :
-                                            {error: this.valueOf(details.exception || reply.result)};
+    const outcome = details === undefined ?
+        {value: this.valueOf(reply.result)} :
+        {error: this.valueOf(details.exception || reply.result)};
     this.session.post('Runtime.releaseObjectGroup', {objectGroup: 'run'}, () => {});
     return outcome;
   }
@@ -852,8 +890,8 @@ const errorToString = Error.prototype.toString;
 function boundedLines(lines) {
   const half = MAX_TRACE_LINES / 2 - 1;
   if (lines.length > MAX_TRACE_LINES) {
-    lines = lines.slice(0, half).concat('... ' + (lines.length - 2 * half) + ' lines are left out ...',
-                                        lines.slice(-half));
+    lines = lines.slice(0, half).concat(
+        '... ' + (lines.length - 2 * half) + ' lines are left out ...', lines.slice(-half));
   }
   const size = lines.reduce((sum, line) => sum + line.length, 0);
   if (size <= MAX_TRACE_BYTES / 8) return lines;
@@ -863,7 +901,9 @@ function boundedLines(lines) {
 
 // Where a syntax error is: `<stdin>:1`, the line, and a caret.
 function syntaxErrorPlace(vm, error, code) {
-  if (!(error instanceof SyntaxError) || code === undefined || /<stdin>:\d/.test(String(error.stack))) return [];
+  if (!(error instanceof SyntaxError) || code === undefined ||
+      /<stdin>:\d/.test(String(error.stack)))
+    return [];
   const found = syntaxErrorOf(vm, code);
   if (found === undefined || found.message !== error.message) return [];
   const lines = String(found.stack).split('\n');
@@ -887,8 +927,10 @@ function errorFields(error, inspect, vm, code) {
     lines = ['Uncaught ' + name + ': ' + value];
   }
   return [
-    ['name', jsonText(name.slice(0, MAX_NAME / 4))], ['value', jsonText(value.slice(0, MAX_VALUE / 4))],
-    ['traceback', '[' + boundedLines(lines).map(jsonText).join(',') + ']'], ['stream', '"stdout"'],
+    ['name', jsonText(name.slice(0, MAX_NAME / 4))],
+    ['value', jsonText(value.slice(0, MAX_VALUE / 4))],
+    ['traceback', '[' + boundedLines(lines).map(jsonText).join(',') + ']'],
+    ['stream', '"stdout"'],
   ];
 }
 
@@ -901,13 +943,15 @@ function isBinary(mime) {
 }
 
 function toData(mime, value) {
-  if (ArrayBuffer.isView(value)) return bufferFrom(value.buffer, value.byteOffset, value.byteLength);
+  if (ArrayBuffer.isView(value))
+    return bufferFrom(value.buffer, value.byteOffset, value.byteLength);
   if (value instanceof ArrayBuffer) return bufferFrom(value);
   if (mime === 'application/json' || mime.endsWith('+json')) {
     return bufferFrom(typeof value === 'string' ? value : String(stringify(value)));
   }
   // By convention base64 where it is text.
-  if (isBinary(mime) && /^[A-Za-z0-9+/\s]+=*\s*$/.test(String(value))) return bufferFrom(String(value), 'base64');
+  if (isBinary(mime) && /^[A-Za-z0-9+/\s]+=*\s*$/.test(String(value)))
+    return bufferFrom(String(value), 'base64');
   return bufferFrom(String(value));
 }
 
@@ -940,7 +984,8 @@ function displayFields(found, isResult) {
     }
   }
   return [
-    ['result', isResult ? 'true' : undefined], ['data', '{' + data.join(',') + '}'],
+    ['result', isResult ? 'true' : undefined],
+    ['data', '{' + data.join(',') + '}'],
     ['omitted', omitted.length ? '{' + omitted.join(',') + '}' : undefined],
   ];
 }
@@ -971,12 +1016,16 @@ class Driver {
     this.output.repair();
     this.useStreams();
     for (const event of Object.keys(this.listeners)) {
-      if (!process.listeners(event).includes(this.listeners[event])) process.on(event, this.listeners[event]);
+      if (!process.listeners(event).includes(this.listeners[event]))
+        process.on(event, this.listeners[event]);
     }
   }
 
   setUpProcess() {
-    this.streams = {stdout: makeStream(this.output, STDOUT), stderr: makeStream(this.output, STDERR)};
+    this.streams = {
+      stdout: makeStream(this.output, STDOUT),
+      stderr: makeStream(this.output, STDERR)
+    };
     // Node's own console also tells the inspector, which keeps what was logged.
     this.console = new (require('console').Console)(this.streams);
     this.useStreams();
@@ -993,9 +1042,11 @@ class Driver {
     for (const name of ['stdout', 'stderr']) {
       const value = this.streams[name];
       value.write = value.ownWrite;
-      Object.defineProperty(process, name, {value, configurable: true, enumerable: true, writable: true});
+      Object.defineProperty(
+          process, name, {value, configurable: true, enumerable: true, writable: true});
     }
-    Object.defineProperty(globalThis, 'console', {value: this.console, configurable: true, writable: true});
+    Object.defineProperty(
+        globalThis, 'console', {value: this.console, configurable: true, writable: true});
   }
 
   // As in Node's REPL: require, module, and the built-in modules by name.
@@ -1030,7 +1081,8 @@ class Driver {
       enumerable: false,
       get: () => {
         const value = require_(name);
-        Object.defineProperty(globalThis, name, {value, configurable: true, writable: true, enumerable: false});
+        Object.defineProperty(
+            globalThis, name, {value, configurable: true, writable: true, enumerable: false});
         return value;
       },
       set,
@@ -1047,10 +1099,16 @@ class Driver {
       }
     };
     const types = {
-      html: 'text/html', markdown: 'text/markdown', latex: 'text/latex', svg: 'image/svg+xml',
-      png: 'image/png', jpeg: 'image/jpeg', json: 'application/json',
+      html: 'text/html',
+      markdown: 'text/markdown',
+      latex: 'text/latex',
+      svg: 'image/svg+xml',
+      png: 'image/png',
+      jpeg: 'image/jpeg',
+      json: 'application/json',
     };
-    for (const name of Object.keys(types)) display[name] = value => display({[types[name]]: value}, {raw: true});
+    for (const name of Object.keys(types))
+      display[name] = value => display({[types[name]]: value}, {raw: true});
     return display;
   }
 
@@ -1074,8 +1132,12 @@ class Driver {
 
   start() {
     this.output.message('hello', [
-      ['version', String(VERSION)], ['oldest', String(VERSION)], ['language', '"node"'], ['interrupt', '"message"'],
-      ['language_version', stringify(process.versions.node)], ['pid', String(process.pid)],
+      ['version', String(VERSION)],
+      ['oldest', String(VERSION)],
+      ['language', '"node"'],
+      ['interrupt', '"message"'],
+      ['language_version', stringify(process.versions.node)],
+      ['pid', String(process.pid)],
     ]);
   }
 
@@ -1126,15 +1188,18 @@ class Driver {
 
 function main() {
   try {
-    if (!fs.fstatSync(CHANNEL).isSocket()) refuse('descriptor 3 has to be a stream socket to the host');
+    if (!fs.fstatSync(CHANNEL).isSocket())
+      refuse('descriptor 3 has to be a stream socket to the host');
   } catch (error) {
-    refuse('descriptor 3 has to be a stream socket to the host: it is closed. This program is ' +
-           'started by the server, not by hand');
+    refuse(
+        'descriptor 3 has to be a stream socket to the host: it is closed. This program is ' +
+        'started by the server, not by hand');
   }
   try {
     require('inspector');
   } catch (error) {
-    refuse('this Node was built without the inspector, which is needed to run code. Use another image.');
+    refuse(
+        'this Node was built without the inspector, which is needed to run code. Use another image.');
   }
   replaceDescriptor(0, '/dev/null', fs.constants.O_RDONLY);
   new Driver().start();

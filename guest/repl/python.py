@@ -16,8 +16,10 @@ prints, and sends what has waited for FLUSH_SECONDS. Both use Output under its l
 import sys
 
 if sys.version_info < (3, 8):
-    sys.stderr.write("python.py: Python %d.%d is too old to run code here: 3.8 or newer is needed. "
-                     "Use an image with a newer python3.\n" % sys.version_info[:2])
+    sys.stderr.write(
+        "python.py: Python %d.%d is too old to run code here: 3.8 or newer is needed. "
+        "Use an image with a newer python3.\n" % sys.version_info[:2]
+    )
     sys.exit(78)
 
 import builtins
@@ -161,7 +163,11 @@ def incomplete_tail(data):
         byte = data[-back]
         if byte & 0xC0 == 0x80:
             continue
-        needed = 2 if byte >> 5 == 0b110 else 3 if byte >> 4 == 0b1110 else 4 if byte >> 3 == 0b11110 else 1
+        needed = (
+            2
+            if byte >> 5 == 0b110
+            else 3 if byte >> 4 == 0b1110 else 4 if byte >> 3 == 0b11110 else 1
+        )
         return back if needed > back else 0
     return 0
 
@@ -210,6 +216,7 @@ class Output:
         self.channel = channel
         self.interrupts = interrupts
         self.process = getpid()
+        self.begun_lines = {}  # in a child
         self.forked = False  # in a child: writes go to descriptors 1 and 2, like everybody's
         self.silent = False  # the host has hung up
         self.leaving = False
@@ -279,7 +286,7 @@ class Output:
     # What code does.
     def write(self, stream, data):
         if self.forked:
-            return self._write_all(stream, data)
+            return self._write_in_child(stream, data)
         with self:
             if self.busy > 1:
                 self._append(stream, data)
@@ -292,6 +299,19 @@ class Output:
                     self._send_large(stream, data)
         if self.interrupts.pending:
             self.interrupts.check()
+
+    def _write_in_child(self, stream, data):
+        """By the line: the children of a process pool do not mix up theirs."""
+        data = self.begun_lines.pop(stream, b"") + data
+        end = len(data) if len(data) > SEND_BYTES else data.rfind(b"\n") + 1
+        if end:
+            self._write_all(stream, data[:end])
+        if end < len(data):
+            self.begun_lines[stream] = data[end:]
+
+    def flush_child(self):
+        while self.begun_lines:
+            self._write_all(*self.begun_lines.popitem())
 
     def message(self, kind, *fields):
         """A frame behind all output so far; sent with what comes next, or at once if it is large."""
@@ -327,6 +347,8 @@ class Output:
                 self.run = None
 
     def flush(self):
+        if self.forked:
+            return self.flush_child()
         with self:
             self._drain(last=True)
             self._flush()
@@ -356,8 +378,14 @@ class Output:
             self.frames.append(self._output_frame(self.stream, data[begin:end]))
 
     def _output_frame(self, stream, data):
-        return frame("output", (("id", self.run), ("stream", b'"%s"' % STREAM_NAMES[stream].encode()),
-                                ("data", json_bytes(data))))
+        return frame(
+            "output",
+            (
+                ("id", self.run),
+                ("stream", b'"%s"' % STREAM_NAMES[stream].encode()),
+                ("data", json_bytes(data)),
+            ),
+        )
 
     def _send_large(self, stream, data):
         self._flush()
@@ -428,9 +456,9 @@ class Output:
             return 0
         data = self.carry[stream] + data
         begun = incomplete_tail(data)
-        self.carry[stream] = data[len(data) - begun:]
+        self.carry[stream] = data[len(data) - begun :]
         if len(data) > begun:
-            self._append(stream, data[:len(data) - begun])
+            self._append(stream, data[: len(data) - begun])
         return len(data)
 
     # The flusher.
@@ -535,6 +563,10 @@ class Sink(io.BufferedIOBase):
     def fileno(self):
         return self._stream
 
+    def flush(self):
+        if self._output.forked:
+            self._output.flush_child()
+
     def close(self):
         pass
 
@@ -552,10 +584,16 @@ class Stream(io.TextIOWrapper):
 
 # --- rich values ---------------------------------------------------------------------------------
 REPRESENTATIONS = (
-    ("text/html", "_repr_html_"), ("text/markdown", "_repr_markdown_"),
-    ("image/svg+xml", "_repr_svg_"), ("image/png", "_repr_png_"), ("image/jpeg", "_repr_jpeg_"),
-    ("text/latex", "_repr_latex_"), ("application/json", "_repr_json_"),
-    ("application/javascript", "_repr_javascript_"), ("application/pdf", "_repr_pdf_"))
+    ("text/html", "_repr_html_"),
+    ("text/markdown", "_repr_markdown_"),
+    ("image/svg+xml", "_repr_svg_"),
+    ("image/png", "_repr_png_"),
+    ("image/jpeg", "_repr_jpeg_"),
+    ("text/latex", "_repr_latex_"),
+    ("application/json", "_repr_json_"),
+    ("application/javascript", "_repr_javascript_"),
+    ("application/pdf", "_repr_pdf_"),
+)
 TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\Z")
 
 
@@ -568,7 +606,9 @@ def to_data(mime, value):
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if mime == "application/json" or mime.endswith("+json"):
-        return (value if isinstance(value, str) else to_json(value)).encode("utf-8", "backslashreplace")
+        return (value if isinstance(value, str) else to_json(value)).encode(
+            "utf-8", "backslashreplace"
+        )
     text = value if isinstance(value, str) else str(value)
     if is_binary(mime):  # by convention base64 where it is text
         try:
@@ -620,8 +660,11 @@ def display_fields(found, is_result):
             data.append(b'"%s":%s' % (mime.encode(), encoded))
         else:
             omitted.append(b'"%s":%d' % (mime.encode(), len(content)))
-    return (("result", b"true" if is_result else None), ("data", b"{" + b",".join(data) + b"}"),
-            ("omitted", b"{" + b",".join(omitted) + b"}" if omitted else None))
+    return (
+        ("result", b"true" if is_result else None),
+        ("data", b"{" + b",".join(data) + b"}"),
+        ("omitted", b"{" + b",".join(omitted) + b"}" if omitted else None),
+    )
 
 
 def show_value(output, found, is_result):
@@ -644,6 +687,7 @@ def figure_representation(value):
     if kind is None or not isinstance(value, kind):
         return {}
     import matplotlib
+
     form = matplotlib.rcParams.get("savefig.format")
     form = form if form in ("png", "svg") else "png"
     file = io.BytesIO()
@@ -652,7 +696,7 @@ def figure_representation(value):
 
 
 class Figures:
-    """matplotlib without a screen: show() and the end of a run show the open figures and close them.
+    """matplotlib without a screen: show() and the end of a run show and close the open figures.
 
     A finder on sys.meta_path, since code that imports pyplot calls show() in the same run."""
 
@@ -760,6 +804,7 @@ def clean(error):
 
 def trace_lines(error):
     import traceback
+
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return RUN_FILE.sub(r'\1"<stdin>"', text).split("\n")[:-1]
 
@@ -787,9 +832,12 @@ def error_fields(error):
         lines = trace_lines(error)
     except Exception as failure:  # a broken class of exception, or a broken traceback module
         lines = ["%s: %s" % (name, value), "(its traceback cannot be shown: %r)" % failure]
-    return (("name", json_text(name[:MAX_NAME // 4])), ("value", json_text(value[:MAX_VALUE // 4])),
-            ("traceback", b"[" + b",".join(map(json_text, bounded_lines(lines))) + b"]"),
-            ("stream", b'"stderr"'))
+    return (
+        ("name", json_text(name[: MAX_NAME // 4])),
+        ("value", json_text(value[: MAX_VALUE // 4])),
+        ("traceback", b"[" + b",".join(map(json_text, bounded_lines(lines))) + b"]"),
+        ("stream", b'"stderr"'),
+    )
 
 
 # --- running code --------------------------------------------------------------------------------
@@ -998,32 +1046,37 @@ class Driver:
         self._context = Context(self._output, self._interrupts)
         os._exit = self._exit_at_once
         os.abort = self._abort
-        os.register_at_fork(before=self._output.before_fork,
-                            after_in_parent=self._output.after_fork_in_parent,
-                            after_in_child=self._output.after_fork_in_child)
+        os.register_at_fork(
+            before=self._output.before_fork,
+            after_in_parent=self._output.after_fork_in_parent,
+            after_in_child=self._output.after_fork_in_child,
+        )
         atexit.register(self._last_words)
 
     def _exit_at_once(self, status):
         """os._exit, but what was printed before it is not lost."""
-        if not self._output.forked:
-            self._output.flush()
+        self._output.flush()
         leave_now(status)
 
     def _abort(self):
-        if not self._output.forked:
-            self._output.flush()
+        self._output.flush()
         abort_now()
 
     def _last_words(self):
-        if not self._output.forked:
-            self._output.flush()
+        self._output.flush()
 
     def serve(self):
         """Runs what the host sends, until it hangs up or code leaves. Returns the exit code."""
         self._output.start_flusher()
-        self._output.end("hello", ("version", b"%d" % VERSION), ("oldest", b"%d" % VERSION),
-                         ("language", b'"python"'), ("interrupt", b'"signal"'), ("pid", b"%d" % getpid()),
-                         ("language_version", b'"%d.%d.%d"' % sys.version_info[:3]))
+        self._output.end(
+            "hello",
+            ("version", b"%d" % VERSION),
+            ("oldest", b"%d" % VERSION),
+            ("language", b'"python"'),
+            ("interrupt", b'"signal"'),
+            ("pid", b"%d" % getpid()),
+            ("language_version", b'"%d.%d.%d"' % sys.version_info[:3]),
+        )
         while True:
             request = self._requests.next()
             if request is None:
@@ -1058,7 +1111,12 @@ class Driver:
             if error is None:
                 error, interrupted = figures_error, self._interrupted(figures_error)
         if self._output.forked:  # a child of os.fork() that has come to the end of the code
-            leave_now(self._child_status(error))
+            status = 1
+            try:
+                status = self._child_status(error)
+                self._output.flush_child()
+            finally:
+                leave_now(status)
         if isinstance(error, SystemExit):
             return self._leave(error)
         return self._report(error, interrupted)
@@ -1092,11 +1150,9 @@ class Driver:
         if isinstance(error, SystemExit):
             return self._exit_code(error)
         if error is not None:
-            try:
-                clean(error)
-                sys.stderr.write("\n".join(trace_lines(error)) + "\n")
-            finally:
-                leave_now(1)
+            clean(error)
+            sys.stderr.write("\n".join(trace_lines(error)) + "\n")
+            return 1
         return 0
 
     @staticmethod
@@ -1122,8 +1178,10 @@ def take_channel():
         if not stat.S_ISSOCK(os.fstat(CHANNEL).st_mode):
             refuse("descriptor 3 has to be a stream socket to the host")
     except OSError:
-        refuse("descriptor 3 has to be a stream socket to the host: it is closed. This program "
-               "is started by the server, not by hand")
+        refuse(
+            "descriptor 3 has to be a stream socket to the host: it is closed. This program "
+            "is started by the server, not by hand"
+        )
     channel = moved(CHANNEL)
     os.set_blocking(channel, True)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -1140,6 +1198,7 @@ def main():
     faulthandler.enable(own_stderr)  # a crash's stack
     if sys.version_info >= (3, 12):  # the flusher is a thread, but forks know of it
         import warnings
+
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     driver = Driver(channel)
     sys.path.insert(0, "")

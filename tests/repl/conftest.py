@@ -15,8 +15,10 @@ NODE = os.environ.get("REPL_NODE", "node")
 def start(request, tmp_path):
     """Starts contexts; the folder they start in is tmp_path."""
     started = []
-    command = {"test_python": [PYTHON, DRIVERS / "python.py"],
-               "test_node": [NODE, DRIVERS / "node.js"]}[request.module.__name__]
+    command = {
+        "test_python": [PYTHON, DRIVERS / "python.py"],
+        "test_node": [NODE, DRIVERS / "node.js"],
+    }[request.module.__name__]
 
     def starter(**options):
         started.append(Driver(command, tmp_path, **options))

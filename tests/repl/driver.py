@@ -18,7 +18,9 @@ MAX_DATA = 128 << 10
 
 
 def to_bytes(value):
-    return base64.b64decode(value["b"], validate=True) if isinstance(value, dict) else value.encode()
+    return (
+        base64.b64decode(value["b"], validate=True) if isinstance(value, dict) else value.encode()
+    )
 
 
 class Run:
@@ -50,7 +52,9 @@ class Run:
             self.exit_code = message["code"]
 
     def data(self, *streams):
-        return b"".join(data for stream, data in self.outputs if stream in (streams or ("stdout", "stderr")))
+        return b"".join(
+            data for stream, data in self.outputs if stream in (streams or ("stdout", "stderr"))
+        )
 
     @property
     def stdout(self):
@@ -85,12 +89,20 @@ class Driver:
         self._socket.settimeout(DEADLINE)
         number = theirs.fileno()
         # descriptor 3, whatever it is here
-        script = (f'import os, sys; os.dup2({number}, 3); {number} == 3 or os.close({number}); '
-                  'os.execvp(sys.argv[1], sys.argv[1:])')
+        script = (
+            f"import os, sys; os.dup2({number}, 3); {number} == 3 or os.close({number}); "
+            "os.execvp(sys.argv[1], sys.argv[1:])"
+        )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", script, *map(str, command)], pass_fds=[number],
-            cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True)
+            [sys.executable, "-c", script, *map(str, command)],
+            pass_fds=[number],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
         theirs.close()
         self._received = b""
         self._runs = 0
