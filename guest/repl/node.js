@@ -306,9 +306,11 @@ class Courier {
     if (this.toAcknowledge) this.acknowledge(this.toAcknowledge);
   }
 
-  // Takes what is in the pipes now; with `last` also characters that were begun.
-  drain(last) {
-    for (const source of this.sources) {
+  // Takes what is in the pipes now; with `last` also characters that were begun. What the main
+  // thread printed last, to the stream `first`, is older than what its children have written since.
+  drain(last, first) {
+    const sources = first === STDERR ? this.sources.slice().reverse() : this.sources;
+    for (const source of sources) {
       for (let taken = 0; taken < MAX_DRAIN;) {
         const size = this.readNow(source.fd);
         if (size > 0) this.arrived(source.stream, this.scratch.subarray(0, size));
@@ -333,7 +335,7 @@ class Courier {
   // --- what the main thread asks for
   // {sequence, stream, data} output | {sequence, kind, fields} a message | {sequence} nothing more
   command(message) {
-    this.drain(message.kind === 'done' || message.kind === 'exit');
+    this.drain(message.kind === 'done' || message.kind === 'exit', message.last);
     if (message.data) this.output(message.stream, bufferFrom(message.data));
     if (message.kind) this.message(message.kind, message.fields);
     if (message.kind === 'exit') {
@@ -499,6 +501,7 @@ class Output {
   send(message) {
     message.sequence = ++this.sequence;
     message.leaving = this.leaving;
+    message.last = this.last;
     this.post(message);
     return message.sequence;
   }
