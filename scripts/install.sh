@@ -81,6 +81,14 @@ make_directory() {
 $made"
 }
 
+# As a shell would have to be given it.
+quote() {
+  case $1 in
+    *[!A-Za-z0-9_./~-]*) printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")" ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
 # Links are made beside and renamed, so that the name is never missing.
 put_link() { # TARGET NAME
   ln -s "$1" "$bin/.$2.$$"
@@ -132,6 +140,7 @@ install_version() {
   for part in bin libexec share install.sh VERSION; do
     [ ! -e "$here/$part" ] || cp -RP "$here/$part" "$new/$part" || die "cannot copy $part to $prefix"
   done
+  chmod -R u=rwX,go=rX "$new" # whatever the umask was where the archive was unpacked
   printf '%s' "$made" >>"$created"
   mv "$new" "$root/$name"
   trap - EXIT
@@ -152,7 +161,7 @@ install() {
     *) say "Add it to your PATH: export PATH=$bin:\$PATH" ;;
   esac
   say "To see what this machine can run: msb doctor"
-  say "To remove it: $root/$name/install.sh --uninstall --prefix $prefix"
+  say "To remove it: $(quote "$root/$name/install.sh") --uninstall --prefix $(quote "$prefix")"
 }
 
 uninstall() {
@@ -169,7 +178,7 @@ uninstall() {
     [ -z "$directory" ] || rmdir "$directory" 2>/dev/null || true
   done
   say "Removed microsandbox from $prefix. Sandboxes that run go on until they end."
-  say "Images and sandboxes are kept: to remove yours, too: rm -rf ${MSB_HOME:-${HOME:-~}/.microsandbox}"
+  say "Images and sandboxes are kept: to remove yours, too: rm -rf $(quote "${MSB_HOME:-${HOME:-~}/.microsandbox}")"
 }
 
 "$action"

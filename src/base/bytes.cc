@@ -129,6 +129,17 @@ std::optional<std::string> HexDecode(std::string_view text) {
   return out;
 }
 
+std::string EscapeLinesForTerminal(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t plain = std::min(text.find_first_of("\n\t"), text.size());
+    out += EscapeForTerminal(text.substr(0, plain));
+    if (plain < text.size()) out += text[plain];
+    text.remove_prefix(std::min(plain + 1, text.size()));
+  }
+  return out;
+}
+
 std::string EscapeForTerminal(std::string_view text) {
   std::string out;
   out.reserve(text.size());

@@ -37,5 +37,7 @@ std::optional<std::string> HexDecode(std::string_view text);  // even length, ei
 // For printing foreign bytes on a terminal: control characters, escapes and bytes that are not
 // UTF-8 become \n, \t, \xNN; the rest stays.
 std::string EscapeForTerminal(std::string_view text);
+// The same, but lines stay lines, and tabs tabs.
+std::string EscapeLinesForTerminal(std::string_view text);
 
 }  // namespace msb::base

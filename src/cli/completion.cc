@@ -158,7 +158,7 @@ std::string SharedFunctions(const std::vector<CommandDescription>& commands) {
 
 // The words come from the line itself: bash splits at colons, which names of images have.
 constexpr const char* kBash = R"sh(_msb() {
-  local line=${COMP_LINE:0:COMP_POINT} current='' before candidates
+  local line=${COMP_LINE:0:COMP_POINT} current='' before candidates candidate
   read -ra before <<<"$line"
   if [[ $line != *[[:space:]] ]]; then
     current=${before[-1]}
@@ -168,7 +168,10 @@ constexpr const char* kBash = R"sh(_msb() {
   COMPREPLY=()
   if [[ $candidates != files ]]; then
     compopt +o default 2>/dev/null
-    mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$current")
+    # Not compgen -W, which would expand what stands in a name.
+    while read -r candidate; do
+      [[ -n $candidate && $candidate == "$current"* ]] && COMPREPLY+=("$candidate")
+    done < <(tr -s ' ' '\n' <<<"$candidates")
     if [[ $current == *:* ]]; then
       COMPREPLY=("${COMPREPLY[@]#"${current%"${current##*:}"}"}")
     fi

@@ -38,6 +38,10 @@ base::Result<Target> ChooseTarget(const CopyOptions& options) {
   if (exists && S_ISDIR(status.st_mode)) {
     return Target{.directory = path, .name = BaseNameOf(options.source.path)};
   }
+  if (exists && !S_ISREG(status.st_mode)) {
+    return Fail(ErrorCode::kInvalid,
+                "{}: is neither a file nor a directory (- writes a tar to standard output)", path);
+  }
   const bool directory = EndsInSlash(path);
   if (directory && (exists || !options.recursive)) {
     return Fail(ErrorCode::kNotFound, "{}: no such directory", path);

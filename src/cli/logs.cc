@@ -14,18 +14,6 @@
 namespace msb::cli {
 namespace {
 
-// On a terminal the program's control characters are shown, not obeyed; its lines stay lines.
-std::string ForTerminal(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const size_t plain = std::min(text.find_first_of("\n\t"), text.size());
-    out += base::EscapeForTerminal(text.substr(0, plain));
-    if (plain < text.size()) out += text[plain];
-    text.remove_prefix(std::min(plain + 1, text.size()));
-  }
-  return out;
-}
-
 // The last `lines` lines: a log entry may hold a part of one, or many.
 class Tail {
  public:
@@ -135,7 +123,9 @@ class Logs {
 
   static base::Status Print(sandbox::LogStream stream, std::string_view text) {
     const int fd = stream == sandbox::LogStream::kStdout ? STDOUT_FILENO : STDERR_FILENO;
-    return base::WriteFull(fd, ::isatty(fd) == 1 ? ForTerminal(text) : std::string(text));
+    // On a terminal the program's control characters are shown, not obeyed.
+    return base::WriteFull(
+        fd, ::isatty(fd) == 1 ? base::EscapeLinesForTerminal(text) : std::string(text));
   }
 
   const LogsOptions& options_;

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "src/base/bytes.h"
 #include "src/base/log.h"
 #include "src/base/sys.h"
 #include "src/cli/commands.h"
@@ -10,7 +11,7 @@
 namespace msb::cli {
 
 int Complain(const std::string& message, int code) {
-  (void)base::WriteFull(2, "msb: error: " + message + "\n");
+  (void)base::WriteFull(2, "msb: error: " + base::EscapeLinesForTerminal(message) + "\n");
   return code;
 }
 

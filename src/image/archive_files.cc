@@ -44,13 +44,15 @@ void ArchiveFiles::AddHardLink(const std::string& path, const std::string& targe
   if (file != files_.end()) {
     AddFile(path, file->second);
   } else if (link != links_.end()) {
-    AddSymlink(path, std::string(link->second));
+    const auto target_of_both = link->second;
+    Remove(path);
+    links_[path] = target_of_both;
   }
 }
 
 void ArchiveFiles::AddSymlink(const std::string& path, const std::string& target) {
   Remove(path);
-  links_[path] = target;
+  links_[path] = std::make_shared<const std::string>(target);
 }
 
 void ArchiveFiles::Remove(const std::string& path) {
@@ -78,13 +80,13 @@ base::Result<ArchiveFiles::Part> ArchiveFiles::Find(std::string_view path) const
       at = next;
       continue;
     }
-    if (link->second.starts_with('/')) {
+    if (link->second->starts_with('/')) {
       return Fail(ErrorCode::kCorrupt, "{} leads out of the archive", shown);
     }
     if (++links > kMaxLinks) {
       return Fail(ErrorCode::kCorrupt, "{} leads through too many symbolic links", shown);
     }
-    PushComponents(link->second, pending);
+    PushComponents(*link->second, pending);
   }
   const auto file = files_.find(at);
   if (file == files_.end()) return Fail(ErrorCode::kNotFound, "the archive has no {}", shown);

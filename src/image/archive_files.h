@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -32,7 +33,7 @@ class ArchiveFiles {
 
  private:
   std::map<std::string, Part> files_;
-  std::map<std::string, std::string> links_;
+  std::map<std::string, std::shared_ptr<const std::string>> links_;  // hard links share them
 };
 
 // From the index that a conversion wrote.

@@ -17,7 +17,8 @@ constexpr int kFailure = 1;
 constexpr int kUsage = 2;
 
 int Complain(const std::string& message, int code) {
-  (void)base::WriteFull(STDERR_FILENO, "msb: error: " + message + "\n");
+  (void)base::WriteFull(STDERR_FILENO,
+                        "msb: error: " + base::EscapeLinesForTerminal(message) + "\n");
   return code;
 }
 

@@ -80,6 +80,12 @@ base::Status WriteNewFile(const std::string& path, const std::function<base::Sta
   const size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  struct stat status;
+  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    // A pipe or a device is written to, not replaced.
+    const base::UniqueFd file = TRY(base::OpenFile(path, O_WRONLY | O_NOCTTY));
+    return write(file.get());
+  }
   const base::UniqueFd parent = TRY(base::OpenFile(directory, O_RDONLY | O_DIRECTORY));
   const base::UniqueFd file = TRY(base::OpenUnnamed(directory, 0644));
   TRY(write(file.get()));

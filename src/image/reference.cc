@@ -197,6 +197,10 @@ base::Result<Reference> ParseReference(std::string_view text) {
   if (rest.empty()) return Fail(ErrorCode::kInvalid, "image reference '{}': no name", text);
   TRY(SplitName(text, rest, out));
   TRY(CheckPath(text, out.path));
+  if (rest == "sha256") {
+    return Fail(ErrorCode::kInvalid, "image reference '{}': sha256 is no name, it begins a digest",
+                text);
+  }
   if (out.Repository().size() > kMaxName) {
     return Fail(ErrorCode::kInvalid, "image reference: the name is longer than {} characters",
                 kMaxName);

@@ -62,6 +62,7 @@ TEST(Reference, ErrorsNameTheWrongPart) {
   EXPECT_NE(ErrorOf("a@sha256:abc").find("digest 'sha256:abc'"), std::string::npos);
   EXPECT_NE(ErrorOf("a@sha512:" + std::string(128, 'a')).find("sha512"), std::string::npos);
   EXPECT_NE(ErrorOf(std::string(64, 'a')).find("looks like a digest"), std::string::npos);
+  EXPECT_NE(ErrorOf("sha256:abcdef123456").find("begins a digest"), std::string::npos);
   EXPECT_NE(ErrorOf("").find("empty"), std::string::npos);
   EXPECT_NE(ErrorOf("host.x/" + std::string(256, 'a')).find("255"), std::string::npos);
 }

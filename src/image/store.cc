@@ -116,7 +116,12 @@ std::string DisplayName(const ImageEntry& entry) {
 base::Result<FoundEntry> FindEntry(const std::vector<ImageEntry>& entries,
                                    const std::string& reference) {
   const std::string_view digits = DigitsOfDigest(reference);
-  if (IsDigest(reference)) return FindByDigest(entries, digits, reference);
+  // Never a name, whatever an archive says its images are called.
+  if (reference.starts_with("sha256:")) {
+    if (!digits.empty()) return FindByDigest(entries, digits, reference);
+    return Fail(ErrorCode::kInvalid, "'{}' is no digest: sha256: and {} to 64 of its digits",
+                reference, kMinDigestPrefix);
+  }
   const auto wanted = ParseReference(reference);
   if (!wanted && digits.empty()) return wanted.error();
   const auto named = std::ranges::find_if(entries, [&](const ImageEntry& entry) {
@@ -125,7 +130,18 @@ base::Result<FoundEntry> FindEntry(const std::vector<ImageEntry>& entries,
     return entry.manifest.digest == wanted->digest &&
            entry.name.starts_with(wanted->Repository() + ":");
   });
-  if (named != entries.end()) return FoundEntry{*named, false};
+  if (named != entries.end()) {
+    const auto other = digits.empty() ? base::Result<FoundEntry>(Fail(ErrorCode::kNotFound, ""))
+                                      : FindByDigest(entries, digits, reference);
+    if (other && other->entry.manifest.digest != named->manifest.digest) {
+      return Fail(
+          ErrorCode::kInvalid,
+          "'{}' is the name of one image and begins the digest of another: write {}:TAG, or "
+          "sha256:{}",
+          reference, reference, digits);
+    }
+    return FoundEntry{*named, false};
+  }
   if (!digits.empty()) return FindByDigest(entries, digits, reference);
   return Fail(ErrorCode::kNotFound, "no such image: {}", reference);
 }

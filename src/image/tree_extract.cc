@@ -21,8 +21,13 @@ using base::ErrorCode;
 using base::Fail;
 using base::UniqueFd;
 
-constexpr uint64_t kSpaceCheckBytes = 64 << 20;
-constexpr uint64_t kEntryBytes = 4096;       // about what an entry takes beside its contents
+// What is written before the disk is looked at for the first time, and from then on between two
+// looks: less than what is to stay free.
+constexpr uint64_t kUncheckedBytes = 64 << 20;
+constexpr uint64_t kUncheckedEntries = 5000;
+constexpr uint64_t kStepBytes = 8 << 20;
+constexpr uint64_t kStepEntries = 1000;
+constexpr uint64_t kBlockBytes = 4096;       // what an entry, or a piece of a sparse file, takes
 constexpr uint64_t kKeepFreeFiles = 10'000;  // where the number of files is limited
 constexpr size_t kPiece = 1 << 20;
 
@@ -70,7 +75,7 @@ base::Status TreeExtractor::TakeAll(TarReader& tar) {
       return Fail(ErrorCode::kLimit, "more than {} files", kMaxTreeEntries);
     }
     const std::string name = member->name;
-    TRY(CheckSpace(kEntryBytes));
+    TRY(CheckSpace(kBlockBytes, 1));
     TRY(Take(*member, tar).WithContext(Quoted(name)));
   }
   return {};
@@ -118,7 +123,7 @@ base::Status TreeExtractor::TakeFile(const Names& names, const TarMember& member
   const int parent = TRY(Parent(names));
   NewFile file = TRY(NewFile::Create(parent));
   TRY(WriteContents(file.fd(), member, tar));
-  TRY(ApplyMetadata(file.fd(), member));
+  TRY(ApplyMetadata(file.fd(), MetadataOf(member)));
   TRY(file.Publish(names.back(), [&] { return MayReplace(parent, names.back()); }));
   return policy_.hostile ? RememberMade(TRY(base::Stat(file.fd()))) : base::Status();
 }
@@ -140,16 +145,20 @@ base::Status TreeExtractor::WriteSegment(int fd, SparseSegment segment, TarReade
     segment.offset += data.size();
     segment.length -= data.size();
     counts_.bytes += data.size();
-    TRY(CheckSpace(data.size()));
+    TRY(CheckSpace(data.size(), 0));
   }
-  return {};
+  return CheckSpace(kBlockBytes, 0);  // however short it was
 }
 
 // Nobody says beforehand how much will come: it must not be so much that the host suffers.
-base::Status TreeExtractor::CheckSpace(uint64_t bytes) {
+base::Status TreeExtractor::CheckSpace(uint64_t bytes, uint64_t entries) {
   unchecked_bytes_ += bytes;
-  if (policy_.keep_free_bytes == 0 || unchecked_bytes_ < kSpaceCheckBytes) return {};
-  unchecked_bytes_ = 0;
+  unchecked_entries_ += entries;
+  const bool due = unchecked_bytes_ >= (checked_ ? kStepBytes : kUncheckedBytes) ||
+                   unchecked_entries_ >= (checked_ ? kStepEntries : kUncheckedEntries);
+  if (policy_.keep_free_bytes == 0 || !due) return {};
+  checked_ = true;
+  unchecked_bytes_ = unchecked_entries_ = 0;
   struct statvfs disk;
   if (::fstatvfs(root_fd_, &disk) < 0) return base::FailErrno("cannot examine the disk");
   if (disk.f_bavail < policy_.keep_free_bytes / disk.f_frsize) {
@@ -163,14 +172,14 @@ base::Status TreeExtractor::CheckSpace(uint64_t bytes) {
   return {};
 }
 
-base::Status TreeExtractor::ApplyMetadata(int fd, const TarMember& member) const {
-  if (policy_.keep_owners && ::fchown(fd, member.uid, member.gid) < 0) {
+base::Status TreeExtractor::ApplyMetadata(int fd, const Metadata& metadata) const {
+  if (policy_.keep_owners && ::fchown(fd, metadata.uid, metadata.gid) < 0) {
     return base::FailErrno("cannot set the owner");
   }
-  if (::fchmod(fd, member.mode & policy_.mode_mask) < 0) {
+  if (::fchmod(fd, metadata.mode & policy_.mode_mask) < 0) {
     return base::FailErrno("cannot set the mode");
   }
-  return SetTimes(fd, nullptr, member.mtime, 0);
+  return SetTimes(fd, nullptr, metadata.mtime, 0);
 }
 
 base::Status TreeExtractor::MayReplace(int dir_fd, const std::string& name) const {
@@ -179,6 +188,9 @@ base::Status TreeExtractor::MayReplace(int dir_fd, const std::string& name) cons
     return errno == ENOENT ? base::Status() : base::FailErrno("cannot examine");
   }
   if (S_ISDIR(status.st_mode)) return Fail(ErrorCode::kExists, "a directory is in the way");
+  if (policy_.hostile && !S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) {
+    return Fail(ErrorCode::kExists, "a device, FIFO or socket is in the way");
+  }
   if (made_.contains({status.st_dev, status.st_ino})) {
     return Fail(ErrorCode::kCorrupt, "comes twice");
   }
@@ -215,6 +227,7 @@ base::Status TreeExtractor::TakeHardLink(const Names& names, const TarMember& me
 }
 
 base::Status TreeExtractor::MakeSymlink(const Later& link) {
+  TRY(CheckSpace(kBlockBytes, 1));
   const Names names = TRY(SplitMemberName(link.path));
   const int parent = TRY(Parent(names));
   TRY(PlaceAt(
@@ -223,15 +236,15 @@ base::Status TreeExtractor::MakeSymlink(const Later& link) {
         if (::symlinkat(link.target.c_str(), parent, as.c_str()) < 0) {
           return base::FailErrno("cannot make a symbolic link");
         }
-        return SetTimes(parent, as.c_str(), link.member.mtime, AT_SYMLINK_NOFOLLOW);
+        return SetTimes(parent, as.c_str(), link.metadata.mtime, AT_SYMLINK_NOFOLLOW);
       },
       [&] { return MayReplace(parent, names.back()); }));
   struct stat status;
   if (::fstatat(parent, names.back().c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) {
     return base::FailErrno("cannot examine");
   }
-  if (policy_.keep_owners && ::fchownat(parent, names.back().c_str(), link.member.uid,
-                                        link.member.gid, AT_SYMLINK_NOFOLLOW) < 0) {
+  if (policy_.keep_owners && ::fchownat(parent, names.back().c_str(), link.metadata.uid,
+                                        link.metadata.gid, AT_SYMLINK_NOFOLLOW) < 0) {
     return base::FailErrno("cannot set the owner");
   }
   return policy_.hostile ? RememberMade(status) : base::Status();
@@ -242,8 +255,13 @@ base::Status TreeExtractor::MakeSymlink(const Later& link) {
 base::Status TreeExtractor::TakeDirectory(const Names& names, const TarMember& member) {
   const int parent = TRY(Parent(names));
   if (::mkdirat(parent, names.back().c_str(), 0700) == 0) {
-    TarMember copy = member;
-    return Defer(directories_, names, copy);
+    struct stat made;
+    if (::fstatat(parent, names.back().c_str(), &made, AT_SYMLINK_NOFOLLOW) < 0) {
+      return base::FailErrno("cannot examine");
+    }
+    TRY(Defer(directories_, names, member));
+    directories_.back().id = {made.st_dev, made.st_ino};
+    return {};
   }
   if (errno != EEXIST) return base::FailErrno("cannot create the directory");
   // One that is there stays as it is; whether it is one, the look-up of what is in it says.
@@ -255,7 +273,12 @@ base::Status TreeExtractor::FinishDirectory(const Later& directory) {
   const UniqueFd opened = TRY(OpenDirectory(directory.path));
   // The descriptor is only a place; this one can be changed.
   const UniqueFd fd = TRY(base::OpenFileAt(opened.get(), ".", O_RDONLY | O_DIRECTORY));
-  return ApplyMetadata(fd.get(), directory.member);
+  // Whoever may write to the destination may have put another one there.
+  const struct stat status = TRY(base::Stat(fd.get()));
+  if (FileId{status.st_dev, status.st_ino} != directory.id) {
+    return Fail(ErrorCode::kExists, "another directory has taken its place");
+  }
+  return ApplyMetadata(fd.get(), directory.metadata);
 }
 
 base::Result<UniqueFd> TreeExtractor::OpenDirectory(const std::string& path) const {
@@ -292,7 +315,10 @@ base::Result<int> TreeExtractor::Parent(const Names& names) {
   std::string path = JoinNames(names, names.size() - 1);
   if (parent_ && path == parent_path_) return parent_.get();
   auto opened = OpenDirectory(path);
-  if (!opened && opened.error().sys_errno() == ENOENT) opened = MakeParents(names);
+  if (!opened && opened.error().sys_errno() == ENOENT) {
+    if (policy_.hostile) return Fail(ErrorCode::kCorrupt, "its directory did not come before it");
+    opened = MakeParents(names);
+  }
   parent_ = TRY(std::move(opened));
   parent_path_ = std::move(path);
   return parent_.get();
@@ -313,10 +339,13 @@ base::Status TreeExtractor::RememberMade(const struct stat& status) {
   return {};
 }
 
-base::Status TreeExtractor::Defer(std::vector<Later>& list, const Names& names, TarMember& member) {
-  Later later{JoinNames(names, names.size()), std::move(member.link), std::move(member)};
-  later.member.name.clear();
-  later.member.xattrs.clear();
+TreeExtractor::Metadata TreeExtractor::MetadataOf(const TarMember& member) {
+  return {member.mode, member.mtime, member.uid, member.gid};
+}
+
+base::Status TreeExtractor::Defer(std::vector<Later>& list, const Names& names,
+                                  const TarMember& member) {
+  Later later{JoinNames(names, names.size()), member.link, MetadataOf(member), {}};
   TRY(Remember(2 * sizeof(Later) + later.path.capacity() + later.target.capacity()));
   list.push_back(std::move(later));
   return {};

@@ -29,13 +29,14 @@ namespace msb::image {
 
 struct ExtractPolicy {
   // Who wrote the tar is not trusted: links that are there already are not followed either, a name
-  // comes once, hard links lead to files of this tar only, and nothing follows its end.
+  // comes once and after its directory, hard links lead to files of this tar only, nothing follows
+  // its end, and what is no file or link is not replaced.
   bool hostile = true;
   uint16_t mode_mask = 0777;     // what of a mode is kept: no set-user-ID, set-group-ID, sticky
   bool keep_owners = false;      // else everything belongs to the caller
   std::string only = {};         // if set: the one name of the first component
   bool single_file = false;      // and it must be a regular file
-  uint64_t keep_free_bytes = 0;  // on the disk, once a good deal has been written
+  uint64_t keep_free_bytes = 0;  // on the disk, once 64 MiB or 5,000 entries have been written
 };
 
 struct ExtractCounts {
@@ -56,15 +57,22 @@ class TreeExtractor {
 
  private:
   using Names = std::vector<std::string>;
-  struct Later {  // a link to be made, or a directory to be finished
-    std::string path;
-    std::string target;
-    TarMember member;
+  struct Metadata {
+    decltype(TarMember::mode) mode;
+    TarTime mtime;
+    decltype(TarMember::uid) uid;
+    decltype(TarMember::gid) gid;
   };
   struct FileId {
     dev_t device;
     ino_t inode;
     bool operator==(const FileId&) const = default;
+  };
+  struct Later {  // a link to be made, or a directory to be finished
+    std::string path;
+    std::string target;
+    Metadata metadata;
+    FileId id;  // of the directory
   };
   struct HashFileId {
     size_t operator()(const FileId& id) const {
@@ -78,14 +86,15 @@ class TreeExtractor {
   base::Status TakeFile(const Names& names, const TarMember& member, TarReader& tar);
   base::Status TakeDirectory(const Names& names, const TarMember& member);
   base::Status TakeHardLink(const Names& names, const TarMember& member);
-  base::Status Defer(std::vector<Later>& list, const Names& names, TarMember& member);
+  static Metadata MetadataOf(const TarMember& member);
+  base::Status Defer(std::vector<Later>& list, const Names& names, const TarMember& member);
   base::Status WriteContents(int fd, const TarMember& member, TarReader& tar);
   base::Status WriteSegment(int fd, SparseSegment segment, TarReader& tar);
   base::Status MakeSymlink(const Later& link);
   base::Status FinishDirectory(const Later& directory);
-  base::Status ApplyMetadata(int fd, const TarMember& member) const;
+  base::Status ApplyMetadata(int fd, const Metadata& metadata) const;
   base::Status MayReplace(int dir_fd, const std::string& name) const;
-  base::Status CheckSpace(uint64_t bytes);
+  base::Status CheckSpace(uint64_t bytes, uint64_t entries);
   base::Status Remember(size_t bytes);
   base::Status RememberMade(const struct stat& status);
 
@@ -103,7 +112,9 @@ class TreeExtractor {
   std::vector<Later> directories_;
   std::unordered_set<FileId, HashFileId> made_;
   size_t remembered_ = 0;
+  bool checked_ = false;
   uint64_t unchecked_bytes_ = 0;
+  uint64_t unchecked_entries_ = 0;
 };
 
 }  // namespace msb::image

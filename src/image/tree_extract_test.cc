@@ -120,9 +120,15 @@ TEST_F(TreeExtract, FilesDirectoriesAndLinksAreMade) {
   EXPECT_EQ(counts.bytes, 7u);
 }
 
-TEST_F(TreeExtract, AFileWithoutItsDirectoryGetsOne) {
-  ASSERT_TRUE(Extract(TarBytes().File("a/b/c", "x").End()));
+TEST_F(TreeExtract, AFileWithoutItsDirectoryGetsOneInATarOfOnesOwn) {
+  ASSERT_TRUE(Extract(TarBytes().File("a/b/c", "x").End(), {.hostile = false}));
   EXPECT_EQ(Read("to/a/b/c"), "x");
+}
+
+// One member could make thousands.
+TEST_F(TreeExtract, DirectoriesThatDidNotComeAreNotMadeForAnybodyElse) {
+  ExpectRefused(TarBytes().File("a/b/c", "x").End(), "did not come before");
+  EXPECT_EQ(NamesIn("to"), std::vector<std::string>());
 }
 
 // --- names ---------------------------------------------------------------------------------------
@@ -153,8 +159,9 @@ TEST_F(TreeExtract, TooLongNamesAreRefused) {
 
 TEST_F(TreeExtract, DeepNestingIsMadeAsFarAsAPathGoes) {
   std::string deep;
-  for (int i = 0; i < 2000; ++i) deep += "d/";
-  ASSERT_TRUE(Extract(TarBytes().Pax({{"path", deep + "x"}}).File("x", "deep").End()));
+  TarBytes tar;
+  for (int i = 0; i < 2000; ++i) tar.Pax({{"path", deep += "d/"}}).Directory("d");
+  ASSERT_TRUE(Extract(tar.Pax({{"path", deep + "x"}}).File("x", "deep").End()));
 }
 
 TEST_F(TreeExtract, EscapesInNamesDoNotReachTheTerminal) {
@@ -185,8 +192,11 @@ TEST_F(TreeExtract, WhereAFileWasAskedForNothingElseIsTaken) {
 // --- links ---------------------------------------------------------------------------------------
 
 TEST_F(TreeExtract, ALinkOfTheTarIsNotFollowed) {
-  ExpectRefused(TarBytes().Symlink("l", "../outside").File("l/new", "x").End(), "in the way");
-  EXPECT_TRUE(S_ISDIR(Status("to/l").st_mode)) << "links come last";
+  const TarBytes link = TarBytes().Symlink("l", "../outside");
+  ExpectRefused(TarBytes(link).File("l/new", "x").End(), "did not come before");
+  EXPECT_EQ(NamesIn("to"), std::vector<std::string>()) << "links come last";
+  ExpectRefused(TarBytes(link).Directory("l").File("l/new", "x").End(), "in the way");
+  EXPECT_TRUE(S_ISDIR(Status("to/l").st_mode));
 }
 
 TEST_F(TreeExtract, ALinkOverAnotherLinkOfTheTarIsAClash) {
@@ -321,6 +331,26 @@ TEST_F(TreeExtract, ACopyThatWouldFillTheDiskEndsBefore) {
   const std::string tar = TarBytes().File("big", std::string(70 << 20, 'x')).End();
   ExpectRefused(tar, {.keep_free_bytes = std::numeric_limits<uint64_t>::max()}, "left on the disk");
   EXPECT_EQ(NamesIn("to"), std::vector<std::string>());
+}
+
+TEST_F(TreeExtract, ManySmallThingsFillADiskAsWell) {
+  TarBytes files, links;
+  for (int i = 0; i < 6000; ++i) {
+    files.File(fmt::format("f{}", i), "");
+    links.Symlink(fmt::format("l{}", i), "target");
+  }
+  const ExtractPolicy policy = {.keep_free_bytes = std::numeric_limits<uint64_t>::max()};
+  ExpectRefused(files.End(), policy, "left on the disk");
+  EXPECT_LE(NamesIn("to").size(), 5000u);
+  ExpectRefused(links.End(), policy, "left on the disk");
+  EXPECT_LE(NamesIn("to").size(), 5000u);
+}
+
+TEST_F(TreeExtract, WhatIsNoFileIsNotReplaced) {
+  ASSERT_EQ(::mkfifo((top + "/to/fifo").c_str(), 0600), 0);
+  ExpectRefused(TarBytes().File("fifo", "x").End(), "in the way");
+  ExpectRefused(TarBytes().Symlink("fifo", "x").End(), "in the way");
+  EXPECT_TRUE(S_ISFIFO(Status("to/fifo").st_mode));
 }
 
 TEST_F(TreeExtract, TimesFromTheFarEndsAreTaken) {
