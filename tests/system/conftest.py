@@ -154,6 +154,18 @@ def images(tmp_path_factory):
     assert done.returncode == 0, done.stderr.decode()
 
 
+# --- an installation ----------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="session")
+def installation():
+    """What `make install` installs, where every user can read it."""
+    prefix = pathlib.Path(f"/tmp/msb-install-{os.getpid()}")
+    subprocess.run(["make", "-C", ROOT, "-o", "all", "install", f"PREFIX={prefix}"], check=True,
+                   stdout=subprocess.DEVNULL)
+    yield prefix / "bin"
+    shutil.rmtree(prefix)
+
+
 # --- terminals --------------------------------------------------------------------------------------------
 
 class Terminal:

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import (MSB, ROOT, SOAK, busybox_tree, exe, mounts, pids, processes, pss_kib, run, run_directories, sh, wait_until)
+from conftest import (MSB, SOAK, busybox_tree, exe, mounts, pids, processes, pss_kib, run, run_directories, sh, wait_until)
 
 ROUNDS = 200 if SOAK else 10
 
@@ -202,16 +202,6 @@ def test_a_deaf_guest_cannot_keep_its_starter(start):
 
 
 # --- other users --------------------------------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def installation():
-    """What `make install` installs, where every user can read it."""
-    prefix = pathlib.Path(f"/tmp/msb-install-{os.getpid()}")
-    subprocess.run(["make", "-C", ROOT, "-o", "all", "install", f"PREFIX={prefix}"], check=True,
-                   stdout=subprocess.DEVNULL)
-    yield prefix / "bin"
-    shutil.rmtree(prefix)
-
 
 @needs_root
 def test_an_ordinary_user_can_do_the_same_from_an_installation(installation):

@@ -6,12 +6,13 @@ As root all sandboxes of the machine are counted together, so that these have a 
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
-from conftest import DEADLINE, HOME, command, wait_until
+from conftest import DEADLINE, HOME, MSB, busybox_tree, command, wait_until
 
 ALLOWED = sorted(os.sched_getaffinity(0))
 needs_two_cpus = pytest.mark.skipif(len(ALLOWED) < 2, reason="needs two CPUs")
@@ -62,9 +63,9 @@ def cpus_of(pid):
 
 
 class Sandbox:
-    def __init__(self, entry, script, *options):
+    def __init__(self, entry, script, *options, msb=MSB):
         self.process = subprocess.Popen(
-            [*entry, *command("exe", "busybox", "--memory", "64", *options, "-e", "sh", "--", "-c", script)],
+            [*entry, msb, "exe", "busybox", "--memory", "64", *options, "-e", "/bin/sh", "--", "-c", script],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self.lines = 0
 
@@ -97,8 +98,8 @@ def sandbox(entry):
     """Starts a sandbox; whatever is left is ended."""
     started = []
 
-    def begin(script, *options, prefix=()):
-        started.append(Sandbox([*entry, *prefix], script, *options))
+    def begin(script, *options, prefix=(), msb=MSB):
+        started.append(Sandbox([*entry, *prefix], script, *options, msb=msb))
         return started[-1]
 
     yield begin
@@ -168,6 +169,32 @@ def test_a_cpu_list_and_an_inherited_affinity_are_kept_to(sandbox):
     assert {one.cpu() for one in listed + inherited} == {CPUS[1]}
     widened = sandbox("echo ready; cat", "--cpu-list", LIST, prefix=["taskset", "-c", last]).ready()
     assert widened.cpu() == CPUS[0], "a list overrides the inherited affinity"
+
+
+@needs_two_cpus
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_an_ordinary_users_sandboxes_are_moved_too(sandbox, installation):
+    home = pathlib.Path(f"/tmp/msb-placed-{os.getpid()}")
+    (home / "tree").mkdir(parents=True)
+    busybox_tree(home / "tree")
+    subprocess.run(["chown", "-R", "nobody:nogroup", home], check=True)
+    user = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "env", "-C", "/", f"MSB_HOME={home}/h"]
+    msb = installation / "msb"
+    try:
+        subprocess.run([*user, msb, "image", "import", home / "tree", "--tag", "busybox", "--env", "PATH=/bin"],
+                       check=True, stderr=subprocess.DEVNULL)
+        started = [sandbox(FORK, "--cpu-list", LIST, prefix=user, msb=msb).ready() for _ in range(4)]
+        assert wait_until(lambda: counts(started) == [2, 2], "two each")
+        left = [one for one in started if one.cpu() == CPUS[1]]
+        for one in started:
+            if one not in left:
+                one.end()
+        wait_until(lambda: counts(left) == [1, 1], "one each")
+        for one in left:
+            one.end()
+        wait_until(lambda: all(entry.startswith(".") for entry in os.listdir(home / "h/run")), "their end")
+    finally:
+        shutil.rmtree(home)
 
 
 def test_a_wrong_cpu_list_is_an_error_that_names_what_is_wrong(entry):
