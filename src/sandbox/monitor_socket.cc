@@ -48,7 +48,11 @@ base::Status MonitorSocket::SendLong(const std::string& text, std::span<const in
 
 base::Result<std::optional<FromMonitor>> MonitorSocket::Receive() {
   std::vector<std::byte> buffer(kMaxMonitorPacket);
-  const auto received = base::ReceiveWithFds(socket_.get(), buffer, /*nonblocking=*/true);
+  auto received = base::ReceiveWithFds(socket_.get(), buffer, /*nonblocking=*/true);
+  if (!received && received.error().sys_errno() == ECONNRESET) {
+    // It hung up without having read all; what it said before comes next.
+    received = base::ReceiveWithFds(socket_.get(), buffer, /*nonblocking=*/true);
+  }
   if (!received && received.error().sys_errno() == EAGAIN) return std::nullopt;
   if (!received || received->size == 0) {
     return base::Fail(base::ErrorCode::kClosed, "the sandbox's monitor was killed");
