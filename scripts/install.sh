@@ -122,6 +122,18 @@ check_source() {
   esac
 }
 
+# What has our names in PREFIX/bin must be ours: a link of this script, or of the version before it.
+check_names() {
+  for link in "$here"/bin/*; do
+    taken=$bin/$(basename "$link")
+    case $(readlink "$taken" 2>/dev/null) in
+      msb | ../libexec/microsandbox/*) continue ;;
+    esac
+    [ ! -e "$taken" ] || [ -f "$root/linux" ] ||
+      die "$taken is not microsandbox's: move it away, or install elsewhere with --prefix DIR"
+  done
+}
+
 install_version() {
   version=$(cat "$here/VERSION")
   made=
@@ -154,6 +166,7 @@ install_version() {
 
 install() {
   check_source
+  check_names
   install_version
   [ "$images" = no ] || load_images
   case :$PATH: in

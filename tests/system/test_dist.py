@@ -209,5 +209,9 @@ def test_what_goes_wrong_is_said_with_what_to_do(busybox, tarball):
                                (["--uninstall"], "there is no microsandbox in /home/user/.local")):
         done = busybox.run(f"{unpacked}/install.sh", *arguments)
         assert done.returncode == 1 and message in done.stderr, done
+    busybox.ok("mkdir", "-p", "other/bin")
+    busybox.ok("touch", "other/bin/msb")
+    done = busybox.run(f"{unpacked}/install.sh", "--prefix", f"{busybox.home}/other")
+    assert done.returncode == 1 and "bin/msb is not microsandbox's" in done.stderr, done
     busybox.ok("cp", f"{unpacked}/install.sh", "install.sh")
     assert "no unpacked microsandbox" in busybox.run("./install.sh").stderr
