@@ -223,7 +223,7 @@ class Parser {
     exe->add_flag("-t,--tty", exe_.tty, "With -d: give it a terminal, for msb attach");
     AddDuration(exe, "--lifetime", exe_text_.lifetime, "End it after so long (90s, 10m, 2h …)");
     AddDuration(exe, "--idle", exe_text_.idle,
-                "With -d: end it when nobody has used it for so long");
+                "End it when nobody has used it for so long (with -d)");
     exe->callback([this] { line_.command = exe_; });
   }
 
@@ -373,10 +373,8 @@ class Parser {
     if (app_.get_subcommand("exe")->count("--exec") > 0 && exe.exec.empty()) {
       return Leave{"msb: error: --exec names no program\n", kOwnFailure};
     }
-    if (!exe.detach && (exe.tty || !exe_text_.idle.empty())) {
-      return Leave{fmt::format("msb: error: {} is for a sandbox that is left alone: add -d\n",
-                               exe.tty ? "--tty" : "--idle"),
-                   kOwnFailure};
+    if (!exe.detach && exe.tty) {
+      return Leave{"msb: error: --tty is for a sandbox that is left alone: add -d\n", kOwnFailure};
     }
     exe.arguments = after_dashes_;
     if (!exe_text_.lifetime.empty()) exe.lifetime_ms = *ParseDuration(exe_text_.lifetime);

@@ -185,6 +185,9 @@ base::Result<int> Exe(const ExeOptions& options) {
     return Fail(ErrorCode::kUnsupported,
                 "engine kvm is not in this version: use --engine uml, or leave it out");
   }
+  if (options.idle_ms && !options.detach) {
+    LOG(kWarning, "--idle ends a sandbox that nobody uses: this command uses it until it ends");
+  }
   if (options.cpus > 1) {
     LOG(kWarning, "engine uml has one virtual CPU: --cpus {} is taken as 1", options.cpus);
   }
