@@ -24,7 +24,7 @@ base::Result<int> RunIn(const sandbox::FoundSandbox& found, Session::Style style
        .on_resumed = {},
        .on_ended = [&](const sandbox::Ended& ended) { session->SandboxEnded(ended); },
        .on_failure = [&](const agent::Failure& failure) { session->Fail(failure.message.data); }}));
-  // Nobody else's program: all of it has come once its code is known.
+  // The sandbox ends with this program, and waits for us to have read all of it.
   if (style.joins) session->OnExited([&] { (void)client->SayReceived(); });
   return session->Run(TRY(client->ConnectAgent(style.joins)), std::move(request));
 }

@@ -56,14 +56,24 @@ class Logs {
     auto loop = TRY(base::EventLoop::Create());
     // Watched before it is read, so that nothing falls between the two.
     const base::UniqueFd changes = TRY(base::WatchDirectory(found_.directory.get()));
-    auto client = sandbox::Client::Connect(*loop, found_,
-                                           {.on_stopping = {},
-                                            .on_resumed = {},
-                                            .on_ended = [&](const auto&) { loop->Stop(); },
-                                            .on_failure = {}});
-    TRY(PrintFirst());
-    if (!client) return {};  // it has just ended
     base::Status failed;
+    auto client = sandbox::Client::Connect(
+        *loop, found_,
+        {.on_stopping = {},
+         .on_resumed = {},
+         .on_ended = [&](const auto&) { loop->Stop(); },
+         .on_failure =
+             [&](const agent::Failure& failure) {
+               failed = base::Fail(base::ErrorCode::kLimit, "sandbox {} cannot be followed: {}",
+                                   found_.state.name, failure.message.data);
+               loop->Stop();
+             }});
+    TRY(PrintFirst());
+    if (!client) {
+      const auto now = sandbox::FindSandbox(found_.state.id);
+      if (now && now->state.phase != sandbox::Phase::kEnded) return client.error();
+      return PrintNew();  // it has just ended
+    }
     const base::Watch watch = TRY(loop->Add(changes.get(), EPOLLIN, [&](uint32_t) {
       base::DrainDirectoryEvents(changes.get());
       failed = PrintNew();

@@ -1,6 +1,7 @@
 #include "src/sandbox/client.h"
 
 #include "src/base/sys.h"
+#include "src/sandbox/run_directory.h"
 
 namespace msb::sandbox {
 
@@ -19,7 +20,7 @@ base::Result<std::unique_ptr<Client>> Client::Connect(base::EventLoop& loop,
                       found.state.ended ? found.state.ended->message : "nobody knows why");
   }
   base::UniqueFd socket =
-      TRY(base::ConnectUnixAt(found.directory.get(), "control", base::SocketType::kSeqPacket)
+      TRY(base::ConnectUnixAt(found.directory.get(), kControlSocket, base::SocketType::kSeqPacket)
               .WithContext(
                   fmt::format("the monitor of sandbox {} cannot be reached", found.state.name)));
   std::unique_ptr<Client> client(new Client(std::move(callbacks)));

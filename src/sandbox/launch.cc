@@ -55,8 +55,16 @@ base::Result<std::unique_ptr<Lease>> Lease::Start(base::EventLoop& loop, const S
                                 [raw = lease.get()](const FromMonitor& m) { raw->OnMessage(m); }));
   ToMonitor message;
   message.start = spec;
-  TRY(lease->socket_->Send(message, fds));
-  return lease;
+  const base::Status sent = lease->socket_->Send(message, fds);
+  if (sent) return lease;
+  lease->socket_.reset();
+  lease->Reap();
+  return sent.error();
+}
+
+void Lease::Reap() {
+  while (::waitpid(monitor_, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 void Lease::Stop(uint32_t grace_ms) {
@@ -84,8 +92,7 @@ void Lease::Finish(const Ended& ended) {
   // It has said its last word, or is gone; one that lives on in spite of a refusal or of nonsense
   // ends with its lease.
   socket_.reset();
-  while (::waitpid(monitor_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  Reap();
   if (callbacks_.on_ended) std::exchange(callbacks_.on_ended, nullptr)(last_word);
 }
 

@@ -43,6 +43,7 @@ class Lease {
   Lease() = default;
   void OnMessage(const FromMonitor& message);
   void Finish(const Ended& ended);
+  void Reap();  // the monitor, whose lease is closed
 
   pid_t monitor_ = -1;
   std::unique_ptr<MonitorSocket> socket_;

@@ -1,6 +1,7 @@
 #include "src/sandbox/launch.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include "src/base/event_loop.h"
 #include "src/sandbox/testing.h"
@@ -62,6 +63,7 @@ TEST_F(LaunchTest, ATooLongDescriptionIsRefusedWithItsLength) {
   const auto lease = Lease::Start(*loop, spec, {}, {});
   ASSERT_FALSE(lease);
   EXPECT_EQ(lease.error().code(), base::ErrorCode::kLimit);
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a monitor is left";
 }
 
 TEST_F(LaunchTest, ANameThatIsNoneIsRefused) {

@@ -18,7 +18,6 @@ namespace {
 using base::ErrorCode;
 using base::UniqueFd;
 
-constexpr const char* kControlSocket = "control";
 constexpr size_t kLogLines = 40;
 constexpr size_t kMaxLog = 8 * 1024;
 constexpr size_t kMaxMessage = 1024;
@@ -458,7 +457,6 @@ void Monitor::End(EndReason reason, std::string message, bool show_log) {
 void Monitor::KeepRecord() {
   state_.ended = ended_;
   state_.ended_ms = WallClockMs();
-  phase_ = Phase::kEnded;
   run_->ReleaseRoom();  // for this
   const base::Status written = WriteState();
   if (!written) LOG(kWarning, "cannot record the end: {}", written.error().message());

@@ -25,6 +25,8 @@
 
 namespace msb::sandbox {
 
+inline constexpr const char* kControlSocket = "control";
+
 class RunDirectory {
  public:
   // The parent of all run directories for this user; created if missing.

@@ -336,6 +336,9 @@ def test_too_many_clients_are_refused_and_harm_no_healthy_sandbox(name):
         refused = run("exec", name, "--", "true")
         assert refused.returncode == 125
         assert b"900 commands" in refused.stderr, refused
+        followed = run("logs", "-f", name)
+        assert followed.returncode == 1
+        assert b"900 commands" in followed.stderr, followed
         stopped = run("stop", "-t", "5", name)
         assert stopped.returncode == 1
         assert b"900 commands" in stopped.stderr
