@@ -10,7 +10,8 @@
 // is not written then. Enums are described (BOOST_DESCRIBE_ENUM); names travel without their
 // leading 'k', in snake_case (kDropOldest: "drop_oldest"). Errors are kInvalid and begin with the
 // path of the offending value ("argv[2]: expected a string"). Integers are range-checked, never
-// rounded.
+// rounded. A member that would be a keyword ends in an underscore, which does not travel
+// (namespace_: "namespace").
 #pragma once
 
 #include <boost/describe.hpp>
@@ -46,6 +47,11 @@ std::string WritePretty(const Value& value);  // two blanks an indent, for peopl
 
 std::string EnumName(std::string_view enumerator);  // "kDropOldest" -> "drop_oldest"
 Error ExpectedError(std::string_view path, std::string_view expected);
+
+constexpr std::string_view MemberName(std::string_view member) {
+  if (member.ends_with('_')) member.remove_suffix(1);
+  return member;
+}
 
 template <typename T>
 concept Described = boost::describe::has_describe_members<T>::value;
@@ -84,11 +90,11 @@ Result<T> DecodeStruct(const Value& value, const std::string& path, Mode mode) {
   boost::mp11::mp_for_each<boost::describe::describe_members<T, boost::describe::mod_public>>(
       [&](auto member) {
         if (!status) return;
-        const Value* field = object.if_contains(member.name);
+        const Value* field = object.if_contains(MemberName(member.name));
         if (field == nullptr) return;
         ++known;
         using Field = std::remove_cvref_t<decltype(out.*member.pointer)>;
-        auto decoded = Decode<Field>(*field, prefix + member.name, mode);
+        auto decoded = Decode<Field>(*field, prefix + std::string(MemberName(member.name)), mode);
         if (decoded) {
           out.*member.pointer = *std::move(decoded);
         } else {
@@ -105,7 +111,7 @@ Result<T> DecodeStruct(const Value& value, const std::string& path, Mode mode) {
     for (const auto& entry : object) {
       bool found = false;
       boost::mp11::mp_for_each<boost::describe::describe_members<T, boost::describe::mod_public>>(
-          [&](auto member) { found = found || entry.key() == member.name; });
+          [&](auto member) { found = found || entry.key() == MemberName(member.name); });
       if (!found) {
         return Fail(ErrorCode::kInvalid, "{}{}: unknown key", prefix,
                     EscapeForTerminal(entry.key()));
@@ -230,7 +236,7 @@ Value Encode(const T& in) {
           if constexpr (IsOptional<std::remove_cvref_t<decltype(field)>>::value) {
             if (!field) return;
           }
-          object[member.name] = Encode(field);
+          object[MemberName(member.name)] = Encode(field);
         });
     return object;
   }

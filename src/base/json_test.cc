@@ -26,9 +26,20 @@ struct Whole {
 };
 BOOST_DESCRIBE_STRUCT(Whole, (), (id, parts, counts, policy, on))
 
+struct Place {
+  std::string namespace_;
+};
+BOOST_DESCRIBE_STRUCT(Place, (), (namespace_))
+
 std::string ErrorOf(std::string_view text, Mode mode = Mode::kLenient) {
   const auto parsed = Parse<Whole>(text, mode);
   return parsed ? "(accepted)" : parsed.error().message();
+}
+
+TEST(JsonTest, AMemberNamedAfterAKeywordTravelsWithoutItsUnderscore) {
+  EXPECT_EQ(Write(Place{"x"}), R"({"namespace":"x"})");
+  EXPECT_EQ(Parse<Place>(R"({"namespace":"y"})", Mode::kStrict)->namespace_, "y");
+  EXPECT_EQ(Parse<Place>(R"({"namespace":1})").error().message(), "namespace: expected a string");
 }
 
 TEST(JsonTest, ADescribedStructRoundTrips) {

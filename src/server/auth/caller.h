@@ -1,0 +1,33 @@
+// Caller: who makes a call, and what that one may do. Made from a key (auth/key.h), or for a server
+// without keys (--dev) once and for all. Value; immutable.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace msb::server {
+
+// What a key may use at once, over all of its sandboxes. Absent: no limit.
+struct Limits {
+  std::optional<uint64_t> sandboxes;
+  std::optional<uint64_t> memory_mib;
+  std::optional<uint64_t> cpus;
+  std::optional<uint64_t> disk_mib;
+};
+
+struct Caller {
+  // Whose limits count together: the key's own id; "dev" without keys.
+  std::string key_id;
+  std::string namespace_ = "*";             // the only one, or "*"
+  std::vector<std::string> images = {"*"};  // patterns of references, '*' matches anything
+  Limits limits = {};
+
+  bool MayUseNamespace(std::string_view name) const {
+    return namespace_ == "*" || namespace_ == name;
+  }
+};
+
+}  // namespace msb::server
