@@ -114,6 +114,7 @@ Result<bool> EventLoop::RunOnce(int timeout_ms) {
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
                                  deferred_.empty() ? timeout_ms : 0);
   if (count < 0 && errno != EINTR) return FailErrno("epoll_wait failed");
+  in_batch_ = true;
   for (int i = 0; i < count && !stopped_; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
     const uint64_t id = event.data.u64;  // a copy: the struct is packed
@@ -124,7 +125,14 @@ Result<bool> EventLoop::RunOnce(int timeout_ms) {
   }
   const bool handled = count > 0 || !deferred_.empty();
   RunDeferred();
+  in_batch_ = false;
+  if (!deferred_.empty() && defer_hook_) defer_hook_();
   return handled;
+}
+
+void EventLoop::Defer(std::function<void()> task) {
+  deferred_.push_back(std::move(task));
+  if (deferred_.size() == 1 && !in_batch_ && defer_hook_) defer_hook_();
 }
 
 void EventLoop::RunDeferred() {

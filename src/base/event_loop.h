@@ -92,7 +92,14 @@ class EventLoop {
 
   // Runs once all events of the current batch are handled (or on the next batch, from outside Run):
   // where a device gathers its notifications. Must not outlive what it captures.
-  void Defer(std::function<void()> task) { deferred_.push_back(std::move(task)); }
+  void Defer(std::function<void()> task);
+
+  // For a loop that runs inside another one, which waits for this one's descriptor to be readable
+  // and then calls RunOnce(0). The descriptor says nothing of deferred tasks: the hook does. It is
+  // called whenever tasks begin to wait for a batch that nothing else announces: by the first Defer
+  // outside of a batch, and at the end of a batch whose tasks deferred more.
+  int fd() const { return epoll_.get(); }
+  void SetDeferHook(std::function<void()> hook) { defer_hook_ = std::move(hook); }
 
   Status Run();  // until Stop
   // One batch; waits at most `timeout_ms` (-1: for ever). True if something was handled.
@@ -111,6 +118,8 @@ class EventLoop {
   // Shared, so that a handler which removes its own watch is not destroyed while it runs.
   std::unordered_map<uint64_t, std::shared_ptr<Handler>> handlers_;
   std::vector<std::function<void()>> deferred_;
+  std::function<void()> defer_hook_;
+  bool in_batch_ = false;
   bool stopped_ = false;
 };
 

@@ -90,6 +90,50 @@ TEST_F(EventLoopTest, DeferredTasksRunAfterTheBatchAndOnce) {
   EXPECT_EQ(order, "hd");
 }
 
+TEST_F(EventLoopTest, TheHookSpeaksOfTasksThatNoBatchWillRun) {
+  int called = 0;
+  loop_->SetDeferHook([&] { ++called; });
+  loop_->Defer([] {});
+  loop_->Defer([] {});
+  EXPECT_EQ(called, 1);
+  ASSERT_TRUE(loop_->RunOnce(0));
+  EXPECT_EQ(called, 1);
+
+  // What a handler defers runs in its own batch; what a task defers waits for the next.
+  int ran = 0;
+  const auto watch = *loop_->Add(pipe_.first.get(), EPOLLIN, [&](uint32_t) {
+    std::byte byte;
+    (void)Read(pipe_.first.get(), std::span(&byte, 1));
+    loop_->Defer([&] {
+      ++ran;
+      loop_->Defer([&] { ran += 10; });
+    });
+  });
+  ASSERT_TRUE(WriteFull(pipe_.second.get(), "x"));
+  ASSERT_TRUE(loop_->RunOnce(0));
+  EXPECT_EQ(ran, 1);
+  EXPECT_EQ(called, 2);
+  ASSERT_TRUE(loop_->RunOnce(0));
+  EXPECT_EQ(ran, 11);
+  EXPECT_EQ(called, 2);
+}
+
+TEST_F(EventLoopTest, AnotherLoopHearsOfItsEvents) {
+  const auto outer = *EventLoop::Create();
+  int got = 0;
+  const auto watch = *loop_->Add(pipe_.first.get(), EPOLLIN, [&](uint32_t) {
+    std::byte byte;
+    (void)Read(pipe_.first.get(), std::span(&byte, 1));
+    ++got;
+  });
+  const auto nested =
+      *outer->Add(loop_->fd(), EPOLLIN, [&](uint32_t) { ASSERT_TRUE(loop_->RunOnce(0)); });
+  EXPECT_FALSE(*outer->RunOnce(0));
+  ASSERT_TRUE(WriteFull(pipe_.second.get(), "x"));
+  EXPECT_TRUE(*outer->RunOnce(0));
+  EXPECT_EQ(got, 1);
+}
+
 TEST_F(EventLoopTest, ATimerFiresOnceAndCanBeDisarmed) {
   int fired = 0;
   auto timer = *loop_->AddTimer([&] { ++fired; });
