@@ -5,6 +5,7 @@
 
 #include "src/cli/exit_codes.h"
 #include "src/cli/values.h"
+#include "src/sandbox/environment.h"
 #include "src/sandbox/names.h"
 
 namespace msb::cli {
@@ -232,7 +233,7 @@ class Parser {
         ->add_option("--env", into,
                      fmt::format("NAME=VALUE, over the {}'s; may be repeated", whose))
         ->allow_extra_args(false)
-        ->check(Checked([](const std::string& t) { return ParseEnv(t); }, "NAME=VALUE"));
+        ->check(Checked([](const std::string& t) { return sandbox::ParseEnv(t); }, "NAME=VALUE"));
   }
 
   static void AddWorkdir(CLI::App* command, std::string& into, const char* otherwise) {

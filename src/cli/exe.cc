@@ -1,5 +1,4 @@
 // msb exe: a program of an image in a temporary sandbox.
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -12,10 +11,10 @@
 #include "src/cli/exit_codes.h"
 #include "src/cli/session.h"
 #include "src/cli/terminal.h"
-#include "src/cli/values.h"
-#include "src/image/disk.h"
 #include "src/image/store.h"
+#include "src/sandbox/environment.h"
 #include "src/sandbox/launch.h"
+#include "src/sandbox/launch_plan.h"
 #include "src/sandbox/run_directory.h"
 
 namespace msb::cli {
@@ -41,33 +40,15 @@ bool HasTerminal(const ExeOptions& options) {
   return options.detach ? options.tty : IsInteractive();
 }
 
-base::Result<std::vector<base::Bytes>> ProgramOf(const ExeOptions& options,
-                                                 const image::ImageConfig& config) {
-  std::vector<base::Bytes> argv;
-  if (!options.exec.empty()) {
-    argv = {options.exec};
-  } else {
-    argv.assign(config.entrypoint.begin(), config.entrypoint.end());
-    argv.insert(argv.end(), config.cmd.begin(), config.cmd.end());
-    if (argv.empty()) argv = {"/bin/sh"};
-  }
-  argv.insert(argv.end(), options.arguments.begin(), options.arguments.end());
-  return argv;
-}
-
-base::Result<agent::Exec> ExecOf(const ExeOptions& options, const image::ImageConfig& config) {
-  agent::Exec exec;
-  exec.id = agent::NewProcessId();
-  exec.argv = TRY(ProgramOf(options, config));
-  exec.env = MergeEnv({config.env.begin(), config.env.end()}, options.env);
+agent::Exec ExecOf(const ExeOptions& options, const image::ImageConfig& config) {
+  agent::Exec exec = sandbox::ProgramOf(config, {.exec = options.exec,
+                                                 .arguments = options.arguments,
+                                                 .env = options.env,
+                                                 .workdir = options.workdir,
+                                                 .user = options.user});
   if (const char* term = std::getenv("TERM"); term != nullptr && HasTerminal(options)) {
-    exec.env = MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, exec.env);
+    exec.env = sandbox::MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, exec.env);
   }
-  const bool given = !options.workdir.empty();
-  exec.cwd = given ? options.workdir : config.workdir;
-  if (exec.cwd.empty()) exec.cwd = "/";
-  exec.create_cwd = !given;
-  exec.user = options.user.empty() ? config.user : options.user;
   if (options.detach) {
     // Whoever attaches later may type; until then a program that reads waits.
     exec.stdin_mode = agent::StdinMode::kStream;
@@ -77,62 +58,19 @@ base::Result<agent::Exec> ExecOf(const ExeOptions& options, const image::ImageCo
   return exec;
 }
 
-// Descriptors in the order in which the monitor hands them on.
-struct Launchable {
-  sandbox::SandboxSpec spec;
-  std::vector<base::UniqueFd> files;
-};
-
-base::Result<Launchable> Prepare(const ExeOptions& options, image::RunnableImage image,
-                                 const std::string& home) {
-  Launchable launch;
-  sandbox::SandboxSpec& spec = launch.spec;
-  spec.id = base::RandomHex(16);
-  spec.name = options.name;
-  spec.image = image.name;
-  spec.memory_bytes = options.memory_bytes;
-  if (!options.cpu_list.empty()) TRY(base::CheckUsable(options.cpu_list));
-  spec.cpus = options.cpu_list;
-
-  vmm::Disk root;
-  for (image::ImagePart& part : image.parts) {
-    vmm::DiskPart& out = root.parts.emplace_back();
-    out.offset = part.offset;
-    out.length = part.length;
-    out.fd = static_cast<uint32_t>(launch.files.size());
-    launch.files.push_back(std::move(part.fd));
-  }
-  spec.disks.push_back(std::move(root));
-
-  vmm::Disk writable;
-  writable.read_only = false;
-  writable.durable = false;
-  vmm::DiskPart& part = writable.parts.emplace_back();
-  part.fd = static_cast<uint32_t>(launch.files.size());
-  part.length = options.disk_bytes;
-  launch.files.push_back(TRY(image::CreateUnnamedDisk(
-      TRY(base::LibexecDirectory()), image::DiskKind::kTemporary, options.disk_bytes, home)));
-  spec.disks.push_back(std::move(writable));
-
-  spec.detached = options.detach;
-  spec.lifetime_ms = options.lifetime_ms;
-  spec.idle_ms = options.idle_ms;
-  if (!image.config.stop_signal.empty()) {
-    const auto signal = ParseSignal(image.config.stop_signal);
-    if (signal) spec.stop_signal = *signal;
-    if (!signal)
-      LOG(kWarning, "the image's StopSignal is not usable: {}", signal.error().message());
-  }
-  spec.configure.lowers = {agent::Lower{}};
-  spec.configure.upper = agent::Upper{.device = "/dev/vdb", .temporary = true};
-  spec.configure.volumes.assign(image.config.volumes.begin(), image.config.volumes.end());
-  return launch;
+sandbox::LaunchOptions LaunchOptionsOf(const ExeOptions& options) {
+  return {.name = options.name,
+          .memory_bytes = options.memory_bytes,
+          .disk_bytes = options.disk_bytes,
+          .cpus = options.cpu_list,
+          .detached = options.detach,
+          .lifetime_ms = options.lifetime_ms,
+          .idle_ms = options.idle_ms};
 }
 
-base::Result<std::unique_ptr<sandbox::Lease>> Launch(base::EventLoop& loop, Launchable launch,
+base::Result<std::unique_ptr<sandbox::Lease>> Launch(base::EventLoop& loop,
+                                                     sandbox::LaunchPlan plan,
                                                      sandbox::Lease::Callbacks callbacks) {
-  std::vector<int> fds;
-  for (const base::UniqueFd& file : launch.files) fds.push_back(file.get());
   callbacks.on_running = [](const sandbox::Running& running) {
     LOG(kDebug, "root set up in {} us, {} us after the guest kernel's start", running.configure_us,
         running.guest_uptime_us);
@@ -140,28 +78,27 @@ base::Result<std::unique_ptr<sandbox::Lease>> Launch(base::EventLoop& loop, Laun
   };
   callbacks.on_notice = [](const std::string& line) { LOG(kWarning, "{}", line); };
   Mark("starting the monitor");
-  auto lease = TRY(sandbox::Lease::Start(loop, launch.spec, fds, std::move(callbacks)));
+  auto lease = TRY(sandbox::Lease::Start(loop, plan.spec, plan.fds(), std::move(callbacks)));
   loop.Defer(sandbox::SweepRunDirectories);  // while the guest boots
   // The files are closed here, so that the disk is gone with the sandbox.
   return lease;
 }
 
-base::Result<int> RunAttached(Launchable launch, agent::Exec exec) {
+base::Result<int> RunAttached(sandbox::LaunchPlan plan, agent::Exec exec) {
   auto session = TRY(Session::Create({.input = true, .terminal = IsInteractive(), .joins = false}));
   base::Pair stream = TRY(base::MakeSocketPair(base::SocketType::kStream));
-  launch.spec.streams = {static_cast<uint32_t>(launch.files.size())};
-  launch.files.push_back(std::move(stream.second));
+  plan.spec.streams = {plan.Add(std::move(stream.second))};
   sandbox::Lease::Callbacks callbacks;
   callbacks.on_stopping = [&](sandbox::EndReason reason) { session->SandboxStopping(reason); };
   callbacks.on_ended = [&](const sandbox::Ended& ended) { session->SandboxEnded(ended); };
-  const auto lease = TRY(Launch(session->loop(), std::move(launch), std::move(callbacks)));
+  const auto lease = TRY(Launch(session->loop(), std::move(plan), std::move(callbacks)));
   session->OnFinish([&] { lease->Stop(/*grace_ms=*/0); });
   return session->Run(std::move(stream.first), std::move(exec));
 }
 
 // Returns once the program was started; whoever is interrupted before lets go of the lease, and
 // nothing stays.
-base::Result<int> RunDetached(Launchable launch) {
+base::Result<int> RunDetached(sandbox::LaunchPlan plan) {
   auto loop = TRY(base::EventLoop::Create());
   int code = kOwnFailure;
   sandbox::Lease::Callbacks callbacks;
@@ -175,7 +112,7 @@ base::Result<int> RunDetached(Launchable launch) {
     code = ended.exit_code;
     loop->Stop();
   };
-  const auto lease = TRY(Launch(*loop, std::move(launch), std::move(callbacks)));
+  const auto lease = TRY(Launch(*loop, std::move(plan), std::move(callbacks)));
   TRY(loop->Run());
   return code;
 }
@@ -196,11 +133,12 @@ base::Result<int> Exe(const ExeOptions& options) {
   image::RunnableImage image = TRY(store.OpenForRun(options.image));
   MentionEngine(TRY(base::OpenHome(home, base::HomeMode::kMustExist)).get());
 
-  agent::Exec exec = TRY(ExecOf(options, image.config));
-  Launchable launch = TRY(Prepare(options, std::move(image), home));
-  launch.spec.program = exec;
-  if (options.detach) return RunDetached(std::move(launch));
-  return RunAttached(std::move(launch), std::move(exec));
+  agent::Exec exec = ExecOf(options, image.config);
+  sandbox::LaunchPlan plan =
+      TRY(sandbox::PlanLaunch(std::move(image), LaunchOptionsOf(options), home));
+  plan.spec.program = exec;
+  if (options.detach) return RunDetached(std::move(plan));
+  return RunAttached(std::move(plan), std::move(exec));
 }
 
 }  // namespace

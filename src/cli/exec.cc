@@ -6,8 +6,8 @@
 #include "src/cli/exit_codes.h"
 #include "src/cli/session.h"
 #include "src/cli/terminal.h"
-#include "src/cli/values.h"
 #include "src/sandbox/client.h"
+#include "src/sandbox/environment.h"
 
 namespace msb::cli {
 namespace {
@@ -35,9 +35,9 @@ base::Result<int> Exec(const ExecOptions& options) {
   agent::Exec exec;
   exec.id = agent::NewProcessId();
   exec.argv.assign(options.arguments.begin(), options.arguments.end());
-  exec.env = MergeEnv(main.env, options.env);
+  exec.env = sandbox::MergeEnv(main.env, options.env);
   if (const char* term = std::getenv("TERM"); term != nullptr && options.tty) {
-    exec.env = MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, exec.env);
+    exec.env = sandbox::MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, exec.env);
   }
   exec.cwd = options.workdir.empty() ? main.cwd : base::Bytes(options.workdir);
   exec.create_cwd = options.workdir.empty() && main.create_cwd;

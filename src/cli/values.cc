@@ -1,8 +1,5 @@
 #include "src/cli/values.h"
 
-#include <signal.h>
-#include <string.h>
-
 #include <algorithm>
 #include <charconv>
 #include <utility>
@@ -12,10 +9,6 @@ namespace {
 
 using base::ErrorCode;
 using base::Fail;
-
-std::string_view KeyOf(const base::Bytes& entry) {
-  return std::string_view(entry.data).substr(0, entry.data.find('='));
-}
 
 }  // namespace
 
@@ -57,53 +50,6 @@ base::Result<uint64_t> ParseDuration(std::string_view text) {
     return Fail(ErrorCode::kInvalid, "duration \"{}\" is out of range: 1s to 100y", text);
   }
   return number * found->second;
-}
-
-base::Result<int> ParseSignal(std::string_view text) {
-  std::string_view name = text;
-  if (name.starts_with("SIG")) name.remove_prefix(3);
-  int base = 0;
-  if (name.starts_with("RTMIN")) {
-    base = SIGRTMIN;
-    name.remove_prefix(5);
-    if (name.starts_with('+')) name.remove_prefix(1);
-    if (name.empty()) name = "0";
-  }
-  int number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (error == std::errc() && end == name.data() + name.size() && number >= 0 &&
-      base + number >= 1 && base + number <= SIGRTMAX) {
-    return base + number;
-  }
-  for (int signal = 1; signal < SIGRTMIN; ++signal) {
-    const char* known = ::sigabbrev_np(signal);
-    if (known != nullptr && name == known) return signal;
-  }
-  return Fail(ErrorCode::kInvalid, "\"{}\" is no signal: a name (SIGTERM) or a number", text);
-}
-
-base::Result<base::Bytes> ParseEnv(std::string_view text) {
-  const size_t equals = text.find('=');
-  if (equals == std::string_view::npos || equals == 0) {
-    return Fail(ErrorCode::kInvalid, "\"{}\" is no environment variable: NAME=VALUE is", text);
-  }
-  return base::Bytes(text);
-}
-
-std::vector<base::Bytes> MergeEnv(const std::vector<base::Bytes>& base,
-                                  const std::vector<base::Bytes>& over) {
-  std::vector<base::Bytes> merged = base;
-  for (const base::Bytes& entry : over) {
-    const auto same = std::find_if(merged.begin(), merged.end(), [&](const base::Bytes& existing) {
-      return KeyOf(existing) == KeyOf(entry);
-    });
-    if (same != merged.end()) {
-      *same = entry;
-    } else {
-      merged.push_back(entry);
-    }
-  }
-  return merged;
 }
 
 }  // namespace msb::cli

@@ -1,7 +1,6 @@
 #include "src/cli/values.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
 
 namespace msb::cli {
 namespace {
@@ -40,29 +39,6 @@ TEST(DurationTest, NonsenseIsAnErrorThatQuotesIt) {
     ASSERT_FALSE(duration) << text;
     EXPECT_NE(duration.error().message().find(fmt::format("\"{}\"", text)), std::string::npos);
   }
-}
-
-TEST(SignalTest, IsANameOrANumber) {
-  EXPECT_EQ(*ParseSignal("SIGTERM"), SIGTERM);
-  EXPECT_EQ(*ParseSignal("QUIT"), SIGQUIT);
-  EXPECT_EQ(*ParseSignal("9"), 9);
-  EXPECT_EQ(*ParseSignal("SIGRTMIN+3"), SIGRTMIN + 3);
-  EXPECT_EQ(*ParseSignal("RTMIN"), SIGRTMIN);
-  for (const char* text : {"", "SIG", "SIGNOSUCH", "0", "-1", "65", "9x", "RTMIN+99", "term"}) {
-    EXPECT_FALSE(ParseSignal(text)) << text;
-  }
-}
-
-TEST(EnvTest, NeedsANameAndAnEqualsSign) {
-  EXPECT_TRUE(ParseEnv("A="));
-  EXPECT_TRUE(ParseEnv("A=b=c"));
-  EXPECT_FALSE(ParseEnv("A"));
-  EXPECT_FALSE(ParseEnv("=b"));
-}
-
-TEST(EnvTest, LaterValuesReplaceEarlierOnesInPlace) {
-  const std::vector<base::Bytes> merged = MergeEnv({"A=1", "B=2"}, {"A=3", "C=4"});
-  EXPECT_EQ(merged, (std::vector<base::Bytes>{"A=3", "B=2", "C=4"}));
 }
 
 }  // namespace

@@ -1,0 +1,104 @@
+#include "src/sandbox/launch_plan.h"
+
+#include <utility>
+
+#include "src/agent/client/attachment.h"
+#include "src/base/log.h"
+#include "src/base/paths.h"
+#include "src/base/sys.h"
+#include "src/sandbox/environment.h"
+#include "src/sandbox/signal_name.h"
+
+namespace msb::sandbox {
+namespace {
+
+void AddRoot(LaunchPlan& plan, std::vector<image::ImagePart> parts) {
+  vmm::Disk root;
+  for (image::ImagePart& part : parts) {
+    vmm::DiskPart& out = root.parts.emplace_back();
+    out.offset = part.offset;
+    out.length = part.length;
+    out.fd = plan.Add(std::move(part.fd));
+  }
+  plan.spec.disks.push_back(std::move(root));
+}
+
+base::Status AddTemporaryDisk(LaunchPlan& plan, uint64_t bytes, const std::string& home) {
+  vmm::Disk disk;
+  disk.read_only = false;
+  disk.durable = false;
+  vmm::DiskPart& part = disk.parts.emplace_back();
+  part.length = bytes;
+  part.fd = plan.Add(TRY(image::CreateUnnamedDisk(TRY(base::LibexecDirectory()),
+                                                  image::DiskKind::kTemporary, bytes, home)));
+  plan.spec.disks.push_back(std::move(disk));
+  plan.spec.configure.upper = agent::Upper{.device = "/dev/vdb", .temporary = true};
+  return {};
+}
+
+std::vector<base::Bytes> ArgvOf(const image::ImageConfig& config, const ProgramOptions& options) {
+  std::vector<base::Bytes> argv;
+  if (!options.exec.empty()) {
+    argv = {options.exec};
+  } else {
+    argv.assign(config.entrypoint.begin(), config.entrypoint.end());
+    argv.insert(argv.end(), config.cmd.begin(), config.cmd.end());
+    if (argv.empty()) argv = {"/bin/sh"};
+  }
+  argv.insert(argv.end(), options.arguments.begin(), options.arguments.end());
+  return argv;
+}
+
+}  // namespace
+
+uint32_t LaunchPlan::Add(base::UniqueFd file) {
+  files.push_back(std::move(file));
+  return static_cast<uint32_t>(files.size() - 1);
+}
+
+std::vector<int> LaunchPlan::fds() const {
+  std::vector<int> fds;
+  for (const base::UniqueFd& file : files) fds.push_back(file.get());
+  return fds;
+}
+
+base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOptions& options,
+                                    const std::string& home) {
+  LaunchPlan plan;
+  SandboxSpec& spec = plan.spec;
+  spec.id = base::RandomHex(16);
+  spec.name = options.name;
+  spec.image = image.name;
+  spec.memory_bytes = options.memory_bytes;
+  if (!options.cpus.empty()) TRY(base::CheckUsable(options.cpus));
+  spec.cpus = options.cpus;
+  spec.detached = options.detached;
+  spec.lifetime_ms = options.lifetime_ms;
+  spec.idle_ms = options.idle_ms;
+  if (!image.config.stop_signal.empty()) {
+    const auto signal = ParseSignal(image.config.stop_signal);
+    if (signal) spec.stop_signal = *signal;
+    if (!signal)
+      LOG(kWarning, "the image's StopSignal is not usable: {}", signal.error().message());
+  }
+  spec.configure.lowers = {agent::Lower{}};
+  spec.configure.volumes.assign(image.config.volumes.begin(), image.config.volumes.end());
+  AddRoot(plan, std::move(image.parts));
+  TRY(AddTemporaryDisk(plan, options.disk_bytes, home));
+  return plan;
+}
+
+agent::Exec ProgramOf(const image::ImageConfig& config, const ProgramOptions& options) {
+  agent::Exec exec;
+  exec.id = agent::NewProcessId();
+  exec.argv = ArgvOf(config, options);
+  exec.env = MergeEnv({config.env.begin(), config.env.end()}, options.env);
+  const bool given = !options.workdir.empty();
+  exec.cwd = given ? options.workdir : config.workdir;
+  if (exec.cwd.empty()) exec.cwd = "/";
+  exec.create_cwd = !given;
+  exec.user = options.user.empty() ? config.user : options.user;
+  return exec;
+}
+
+}  // namespace msb::sandbox

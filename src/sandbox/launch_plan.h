@@ -1,0 +1,58 @@
+// LaunchPlan: what has to be sent to a monitor for a sandbox of an image: its description and the
+// descriptors that this names by index. What msb exe and the server share.
+//
+// The plan owns its descriptors. Once a Lease was started they must be closed (destroy the plan),
+// so that a disk is gone, or unlocked, with its sandbox. Any thread; no state.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/agent/protocol.h"
+#include "src/base/affinity.h"
+#include "src/base/bytes.h"
+#include "src/base/result.h"
+#include "src/base/unique_fd.h"
+#include "src/image/disk.h"
+#include "src/image/store.h"
+#include "src/sandbox/protocol.h"
+
+namespace msb::sandbox {
+
+struct LaunchPlan {
+  SandboxSpec spec;
+  std::vector<base::UniqueFd> files;
+
+  uint32_t Add(base::UniqueFd file);  // its index
+  std::vector<int> fds() const;
+};
+
+struct LaunchOptions {
+  std::string name;  // see SandboxSpec
+  uint64_t memory_bytes = 1024ull << 20;
+  uint64_t disk_bytes = image::kDefaultDiskBytes;
+  base::CpuList cpus;  // empty: those that the starter may use
+  bool detached = false;
+  std::optional<uint64_t> lifetime_ms;
+  std::optional<uint64_t> idle_ms;
+};
+
+// Without a program, which the caller adds. The disk is temporary, on the file system of `home`.
+// kInvalid for options that this host cannot fulfil, kNoSpace for a full one.
+base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOptions& options,
+                                    const std::string& home);
+
+// What a user wants to differ from what the image says.
+struct ProgramOptions {
+  std::string exec;                    // empty: the image's program, or a shell
+  std::vector<std::string> arguments;  // after it
+  std::vector<base::Bytes> env;        // over the image's
+  std::string workdir;                 // empty: the image's, or /
+  std::string user;                    // empty: the image's, or root
+};
+
+agent::Exec ProgramOf(const image::ImageConfig& config, const ProgramOptions& options);
+
+}  // namespace msb::sandbox
