@@ -13,6 +13,7 @@
 #include "src/cli/terminal.h"
 #include "src/image/store.h"
 #include "src/sandbox/environment.h"
+#include "src/sandbox/further_program.h"
 #include "src/sandbox/launch.h"
 #include "src/sandbox/launch_plan.h"
 #include "src/sandbox/run_directory.h"
@@ -40,15 +41,22 @@ bool HasTerminal(const ExeOptions& options) {
   return options.detach ? options.tty : IsInteractive();
 }
 
-agent::Exec ExecOf(const ExeOptions& options, const image::ImageConfig& config) {
-  agent::Exec exec = sandbox::ProgramOf(config, {.exec = options.exec,
-                                                 .arguments = options.arguments,
-                                                 .env = options.env,
-                                                 .workdir = options.workdir,
-                                                 .user = options.user});
+sandbox::ProgramDefaults DefaultsOf(const ExeOptions& options, const image::ImageConfig& config) {
+  sandbox::ProgramDefaults defaults = sandbox::DefaultsOf(
+      config, {.env = options.env, .workdir = options.workdir, .user = options.user});
   if (const char* term = std::getenv("TERM"); term != nullptr && HasTerminal(options)) {
-    exec.env = sandbox::MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, exec.env);
+    defaults.env = sandbox::MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, defaults.env);
   }
+  return defaults;
+}
+
+agent::Exec ProgramOf(const ExeOptions& options, const image::ImageConfig& config,
+                      const sandbox::ProgramDefaults& defaults) {
+  agent::Exec exec =
+      sandbox::ExecOf(defaults, {.argv = sandbox::ArgvOf(config, options.exec, options.arguments),
+                                 .env = {},
+                                 .workdir = {},
+                                 .user = {}});
   if (options.detach) {
     // Whoever attaches later may type; until then a program that reads waits.
     exec.stdin_mode = agent::StdinMode::kStream;
@@ -133,9 +141,11 @@ base::Result<int> Exe(const ExeOptions& options) {
   image::RunnableImage image = TRY(store.OpenForRun(options.image));
   MentionEngine(TRY(base::OpenHome(home, base::HomeMode::kMustExist)).get());
 
-  agent::Exec exec = ExecOf(options, image.config);
+  sandbox::ProgramDefaults defaults = DefaultsOf(options, image.config);
+  agent::Exec exec = ProgramOf(options, image.config, defaults);
   sandbox::LaunchPlan plan =
       TRY(sandbox::PlanLaunch(std::move(image), LaunchOptionsOf(options), home));
+  plan.spec.defaults = std::move(defaults);
   plan.spec.program = exec;
   if (options.detach) return RunDetached(std::move(plan));
   return RunAttached(std::move(plan), std::move(exec));

@@ -8,6 +8,7 @@
 #include "src/cli/terminal.h"
 #include "src/sandbox/client.h"
 #include "src/sandbox/environment.h"
+#include "src/sandbox/further_program.h"
 
 namespace msb::cli {
 namespace {
@@ -25,25 +26,23 @@ base::Result<int> RunIn(const sandbox::FoundSandbox& found, Session::Style style
        .on_ended = [&](const sandbox::Ended& ended) { session->SandboxEnded(ended); },
        .on_failure = [&](const agent::Failure& failure) { session->Fail(failure.message.data); }}));
   // The sandbox ends with this program, and waits for us to have read all of it.
-  if (style.joins) session->OnExited([&] { (void)client->SayReceived(); });
+  if (style.joins && found.state.ends_with_program)
+    session->OnExited([&] { (void)client->SayReceived(); });
   return session->Run(TRY(client->ConnectAgent(style.joins)), std::move(request));
 }
 
 base::Result<int> Exec(const ExecOptions& options) {
   const sandbox::FoundSandbox found = TRY(sandbox::FindSandbox(options.sandbox));
-  const agent::Exec& main = found.state.program;
-  agent::Exec exec;
-  exec.id = agent::NewProcessId();
-  exec.argv.assign(options.arguments.begin(), options.arguments.end());
-  exec.env = sandbox::MergeEnv(main.env, options.env);
+  sandbox::FurtherProgram program;
+  program.argv.assign(options.arguments.begin(), options.arguments.end());
+  program.env = options.env;
   if (const char* term = std::getenv("TERM"); term != nullptr && options.tty) {
-    exec.env = sandbox::MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, exec.env);
+    program.env = sandbox::MergeEnv({base::Bytes(fmt::format("TERM={}", term))}, program.env);
   }
-  exec.cwd = options.workdir.empty() ? main.cwd : base::Bytes(options.workdir);
-  exec.create_cwd = options.workdir.empty() && main.create_cwd;
-  exec.user = options.user.empty() ? main.user : base::Bytes(options.user);
+  program.workdir = options.workdir;
+  program.user = options.user;
   return RunIn(found, {.input = options.input, .terminal = options.tty, .joins = false},
-               std::move(exec));
+               sandbox::ExecOf(found.state.defaults, program));
 }
 
 base::Result<int> Attach(const AttachOptions& options) {
@@ -54,13 +53,18 @@ base::Result<int> Attach(const AttachOptions& options) {
                       "with -d can be attached to (msb exec starts a further program)",
                       found.state.name);
   }
+  const std::optional<agent::Exec>& program = found.state.program;
+  if (!program || found.state.program_end) {
+    return base::Fail(
+        ErrorCode::kInvalid, "sandbox {} {}: msb exec {} -- PROGRAM starts one", found.state.name,
+        program ? "goes on without its program, which has ended" : "has no program of its own",
+        found.state.name);
+  }
   agent::Attach attach;
-  attach.id = found.state.program.id;
+  attach.id = program->id;
   attach.input = options.input;
-  return RunIn(
-      found,
-      {.input = options.input, .terminal = found.state.program.pty.has_value(), .joins = true},
-      std::move(attach));
+  return RunIn(found, {.input = options.input, .terminal = program->pty.has_value(), .joins = true},
+               std::move(attach));
 }
 
 }  // namespace

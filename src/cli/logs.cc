@@ -52,7 +52,7 @@ class Logs {
       : options_(options), found_(found), reader_(found.directory.get()) {}
 
   base::Status Run() {
-    if (!options_.follow || found_.state.phase == sandbox::Phase::kEnded) return PrintFirst();
+    if (!options_.follow || IsComplete(found_.state)) return PrintFirst();
     auto loop = TRY(base::EventLoop::Create());
     // Watched before it is read, so that nothing falls between the two.
     const base::UniqueFd changes = TRY(base::WatchDirectory(found_.directory.get()));
@@ -77,14 +77,26 @@ class Logs {
     const base::Watch watch = TRY(loop->Add(changes.get(), EPOLLIN, [&](uint32_t) {
       base::DrainDirectoryEvents(changes.get());
       failed = PrintNew();
-      if (!failed) loop->Stop();
+      if (!failed || WasCompleted()) loop->Stop();
     }));
+    if (WasCompleted()) return PrintNew();
     TRY(loop->Run());
     TRY(std::move(failed));
     return PrintNew();
   }
 
  private:
+  static bool IsComplete(const sandbox::State& state) {
+    return state.phase == sandbox::Phase::kEnded || state.program_end;
+  }
+
+  // By the end of a program that its sandbox outlives: other ends are heard of.
+  bool WasCompleted() const {
+    if (found_.state.ends_with_program) return false;
+    const auto state = sandbox::ReadState(found_.directory.get());
+    return !state || IsComplete(*state);
+  }
+
   base::Status PrintFirst() {
     if (!options_.tail) return PrintNew();
     std::vector<Tail::Piece> pieces;
@@ -149,6 +161,12 @@ base::Status PrintLogs(const LogsOptions& options) {
     return base::Fail(base::ErrorCode::kInvalid,
                       "sandbox {} has no log: its output goes to whoever started it (with -d it "
                       "is kept)",
+                      found.state.name);
+  }
+  if (!found.state.program) {
+    return base::Fail(base::ErrorCode::kInvalid,
+                      "sandbox {} has no log: it has no program of its own (the output of msb exec "
+                      "goes to whoever calls it)",
                       found.state.name);
   }
   return Logs(options, found).Run();

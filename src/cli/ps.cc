@@ -24,13 +24,14 @@ struct Row {
   bool detached = false;
   int64_t created_ms = 0;
   std::optional<int64_t> ended_ms;
+  std::optional<int32_t> program_exit_code;  // of one that went on without its program
   std::optional<int32_t> exit_code;
   std::optional<std::string> end;  // why it ended
   int32_t monitor_pid = 0;
 };
 BOOST_DESCRIBE_STRUCT(Row, (),
                       (name, id, image, status, engine, command, memory_bytes, detached, created_ms,
-                       ended_ms, exit_code, end, monitor_pid))
+                       ended_ms, program_exit_code, exit_code, end, monitor_pid))
 
 Row RowOf(const sandbox::State& state) {
   Row row;
@@ -39,7 +40,8 @@ Row RowOf(const sandbox::State& state) {
   row.image = state.image;
   row.status = state.phase;
   row.engine = state.engine;
-  row.command = state.program.argv;
+  if (state.program) row.command = state.program->argv;
+  if (state.program_end) row.program_exit_code = state.program_end->exit_code;
   row.memory_bytes = state.memory_bytes;
   row.detached = state.detached;
   row.created_ms = state.created_ms;

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "src/agent/client/attachment.h"
 #include "src/base/log.h"
 #include "src/base/paths.h"
 #include "src/base/sys.h"
@@ -34,19 +33,6 @@ base::Status AddTemporaryDisk(LaunchPlan& plan, uint64_t bytes, const std::strin
   plan.spec.disks.push_back(std::move(disk));
   plan.spec.configure.upper = agent::Upper{.device = "/dev/vdb", .temporary = true};
   return {};
-}
-
-std::vector<base::Bytes> ArgvOf(const image::ImageConfig& config, const ProgramOptions& options) {
-  std::vector<base::Bytes> argv;
-  if (!options.exec.empty()) {
-    argv = {options.exec};
-  } else {
-    argv.assign(config.entrypoint.begin(), config.entrypoint.end());
-    argv.insert(argv.end(), config.cmd.begin(), config.cmd.end());
-    if (argv.empty()) argv = {"/bin/sh"};
-  }
-  argv.insert(argv.end(), options.arguments.begin(), options.arguments.end());
-  return argv;
 }
 
 }  // namespace
@@ -88,17 +74,29 @@ base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOpti
   return plan;
 }
 
-agent::Exec ProgramOf(const image::ImageConfig& config, const ProgramOptions& options) {
-  agent::Exec exec;
-  exec.id = agent::NewProcessId();
-  exec.argv = ArgvOf(config, options);
-  exec.env = MergeEnv({config.env.begin(), config.env.end()}, options.env);
+ProgramDefaults DefaultsOf(const image::ImageConfig& config, const DefaultsOptions& options) {
+  ProgramDefaults defaults;
+  defaults.env = MergeEnv({config.env.begin(), config.env.end()}, options.env);
   const bool given = !options.workdir.empty();
-  exec.cwd = given ? options.workdir : config.workdir;
-  if (exec.cwd.empty()) exec.cwd = "/";
-  exec.create_cwd = !given;
-  exec.user = options.user.empty() ? config.user : options.user;
-  return exec;
+  const std::string& workdir = given ? options.workdir : config.workdir;
+  if (!workdir.empty()) defaults.cwd = workdir;
+  defaults.create_cwd = !given;
+  defaults.user = options.user.empty() ? config.user : options.user;
+  return defaults;
+}
+
+std::vector<base::Bytes> ArgvOf(const image::ImageConfig& config, const std::string& exec,
+                                const std::vector<std::string>& arguments) {
+  std::vector<base::Bytes> argv;
+  if (!exec.empty()) {
+    argv = {exec};
+  } else {
+    argv.assign(config.entrypoint.begin(), config.entrypoint.end());
+    argv.insert(argv.end(), config.cmd.begin(), config.cmd.end());
+    if (argv.empty()) argv = {"/bin/sh"};
+  }
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return argv;
 }
 
 }  // namespace msb::sandbox

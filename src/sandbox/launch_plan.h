@@ -39,20 +39,22 @@ struct LaunchOptions {
   std::optional<uint64_t> idle_ms;
 };
 
-// Without a program, which the caller adds. The disk is temporary, on the file system of `home`.
-// kInvalid for options that this host cannot fulfil, kNoSpace for a full one.
+// What a user wants to differ from what the image says, for all programs.
+struct DefaultsOptions {
+  std::vector<base::Bytes> env;  // over the image's
+  std::string workdir;           // empty: the image's, or /
+  std::string user;              // empty: the image's, or root
+};
+
+ProgramDefaults DefaultsOf(const image::ImageConfig& config, const DefaultsOptions& options);
+
+// Without a program and defaults, which the caller adds. The disk is temporary, on the file system
+// of `home`. kInvalid for options that this host cannot fulfil, kNoSpace for a full one.
 base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOptions& options,
                                     const std::string& home);
 
-// What a user wants to differ from what the image says.
-struct ProgramOptions {
-  std::string exec;                    // empty: the image's program, or a shell
-  std::vector<std::string> arguments;  // after it
-  std::vector<base::Bytes> env;        // over the image's
-  std::string workdir;                 // empty: the image's, or /
-  std::string user;                    // empty: the image's, or root
-};
-
-agent::Exec ProgramOf(const image::ImageConfig& config, const ProgramOptions& options);
+// The image's program, or a shell where it has none; `exec`, if it is not empty, instead.
+std::vector<base::Bytes> ArgvOf(const image::ImageConfig& config, const std::string& exec,
+                                const std::vector<std::string>& arguments);
 
 }  // namespace msb::sandbox

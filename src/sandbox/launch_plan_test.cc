@@ -17,30 +17,29 @@ image::ImageConfig Config() {
   return config;
 }
 
-TEST(LaunchPlanTest, WithoutWishesTheProgramIsTheImages) {
-  const agent::Exec exec = ProgramOf(Config(), {});
-  EXPECT_EQ(exec.argv, (Argv{"python3", "-i"}));
-  EXPECT_EQ(exec.env, (Argv{"PATH=/bin", "A=1"}));
-  EXPECT_EQ(exec.cwd, base::Bytes("/srv"));
-  EXPECT_TRUE(exec.create_cwd);
-  EXPECT_EQ(exec.user, base::Bytes("app"));
+TEST(LaunchPlanTest, WithoutWishesAllIsTheImages) {
+  EXPECT_EQ(ArgvOf(Config(), "", {}), (Argv{"python3", "-i"}));
+  const ProgramDefaults defaults = DefaultsOf(Config(), {});
+  EXPECT_EQ(defaults.env, (Argv{"PATH=/bin", "A=1"}));
+  EXPECT_EQ(defaults.cwd, base::Bytes("/srv"));
+  EXPECT_TRUE(defaults.create_cwd);
+  EXPECT_EQ(defaults.user, base::Bytes("app"));
 }
 
 TEST(LaunchPlanTest, WishesGoBeforeTheImage) {
-  const agent::Exec exec = ProgramOf(
-      Config(),
-      {.exec = "sh", .arguments = {"-c", "ls"}, .env = {"A=2"}, .workdir = "/", .user = "0"});
-  EXPECT_EQ(exec.argv, (Argv{"sh", "-c", "ls"}));
-  EXPECT_EQ(exec.env, (Argv{"PATH=/bin", "A=2"}));
-  EXPECT_EQ(exec.cwd, base::Bytes("/"));
-  EXPECT_FALSE(exec.create_cwd);
-  EXPECT_EQ(exec.user, base::Bytes("0"));
+  EXPECT_EQ(ArgvOf(Config(), "sh", {"-c", "ls"}), (Argv{"sh", "-c", "ls"}));
+  EXPECT_EQ(ArgvOf(Config(), "", {"x.py"}), (Argv{"python3", "-i", "x.py"}));
+  const ProgramDefaults defaults =
+      DefaultsOf(Config(), {.env = {"A=2"}, .workdir = "/", .user = "0"});
+  EXPECT_EQ(defaults.env, (Argv{"PATH=/bin", "A=2"}));
+  EXPECT_EQ(defaults.cwd, base::Bytes("/"));
+  EXPECT_FALSE(defaults.create_cwd);
+  EXPECT_EQ(defaults.user, base::Bytes("0"));
 }
 
 TEST(LaunchPlanTest, AnImageWithoutAProgramGetsAShellAtTheRoot) {
-  const agent::Exec exec = ProgramOf({}, {});
-  EXPECT_EQ(exec.argv, (Argv{"/bin/sh"}));
-  EXPECT_EQ(exec.cwd, base::Bytes("/"));
+  EXPECT_EQ(ArgvOf({}, "", {}), (Argv{"/bin/sh"}));
+  EXPECT_EQ(DefaultsOf(image::ImageConfig(), {}).cwd, base::Bytes("/"));
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ TEST_F(LaunchTest, ADescriptionLongerThanAPacketArrivesWhole) {
   const auto holder = RunDirectory::Create(id_, name_);
   ASSERT_TRUE(holder->WriteState(LivingState()));
   SandboxSpec spec = Spec();
-  spec.program.env.assign(2000, base::Bytes(std::string(1000, 'x')));
+  spec.defaults.env.assign(2000, base::Bytes(std::string(1000, 'x')));
   const auto ended = Launch(spec);
   ASSERT_TRUE(ended);
   EXPECT_NE(ended->message.find(name_), std::string::npos) << ended->message;
@@ -58,7 +58,7 @@ TEST_F(LaunchTest, ADescriptionLongerThanAPacketArrivesWhole) {
 
 TEST_F(LaunchTest, ATooLongDescriptionIsRefusedWithItsLength) {
   SandboxSpec spec = Spec();
-  spec.program.env.assign(5000, base::Bytes(std::string(1000, 'x')));
+  spec.defaults.env.assign(5000, base::Bytes(std::string(1000, 'x')));
   auto loop = base::EventLoop::Create().value();
   const auto lease = Lease::Start(*loop, spec, {}, {});
   ASSERT_FALSE(lease);

@@ -282,8 +282,16 @@ void Monitor::OnProgramExit(const agent::Exited& exited) {
   if (exited.out_of_memory) {
     program_end_ = "its program was killed: the sandbox has no memory left (raise --memory)";
   }
+  if (!spec_.ends_with_program) return GoOnWithoutProgram();
   drain_.Arm(kDrain);
   EndIfReceived();
+}
+
+void Monitor::GoOnWithoutProgram() {
+  state_.program_end = ProgramEnd{*program_code_, program_end_, WallClockMs()};
+  program_log_->Finish();
+  const base::Status written = WriteState();
+  if (!written) LOG(kWarning, "cannot record the program's end: {}", written.error().message());
 }
 
 void Monitor::EndIfReceived() {
@@ -421,6 +429,8 @@ int Monitor::ExitCodeFor(EndReason reason) const {
   switch (reason) {
     case EndReason::kProgramEnded:
     case EndReason::kRequested:
+      // A sandbox that lives on its own is ended by nothing else.
+      if (!spec_.program || !spec_.ends_with_program) return 0;
       return program_code_.value_or(kKilled);
     case EndReason::kLifetime:
     case EndReason::kIdle:

@@ -89,7 +89,7 @@ class Monitor {
   base::Status StartProgram(const agent::Exec& program);
   base::Status ConnectAgent(int stream_fd);
   void OnConfigured(const agent::Answer<agent::Configured>& answer);
-  void OnProgramStarted();
+  void OnStarted();  // of one that is detached: nobody needs to hold its lease any more
   void OnReady();
 
   // --- what happens then
@@ -100,6 +100,7 @@ class Monitor {
   void OnOutput(LogStream stream, std::string_view data);
   void OnProgramFailed(const agent::Failure& failure);
   void OnProgramExit(const agent::Exited& exited);
+  void GoOnWithoutProgram();
   // Once the program has ended and whoever joined it has read all, or has had the time.
   void EndIfReceived();
   void OnProgramReceived();

@@ -46,7 +46,8 @@ base::Status Monitor::Start(const SandboxSpec& spec, const std::vector<UniqueFd>
     if (stream >= fds.size()) return base::Fail(ErrorCode::kProtocol, "a stream has no descriptor");
     TRY(ConnectAgent(fds[stream].get()));
   }
-  if (spec.detached) TRY(StartProgram(spec.program));
+  if (spec.detached) run_->ReserveRoom(state_);
+  if (spec.detached && spec.program) TRY(StartProgram(*spec.program));
   state_.vmm = DescribeProcess(vmm_->child().pid);
   state_.guest = DescribeProcess(kernel_->child.pid);
   return WriteState();
@@ -56,7 +57,9 @@ base::Status Monitor::Describe() {
   state_.id = spec_.id;
   state_.name = spec_.name;
   state_.image = spec_.image;
+  state_.defaults = spec_.defaults;
   state_.program = spec_.program;
+  state_.ends_with_program = spec_.ends_with_program;
   state_.memory_bytes = spec_.memory_bytes;
   state_.detached = spec_.detached;
   state_.engine = kEngine;
@@ -159,11 +162,10 @@ base::Status Monitor::ConnectAgent(int stream_fd) {
 
 base::Status Monitor::StartProgram(const agent::Exec& program) {
   program_log_ = TRY(ProgramLog::Create(run_->fd()));
-  run_->ReserveRoom(state_);
   base::Pair pair = TRY(base::MakeSocketPair(base::SocketType::kStream));
   TRY(ConnectAgent(pair.second.get()));
   agent::Attachment::Callbacks callbacks;
-  callbacks.on_started = [this](const agent::Started&) { OnProgramStarted(); };
+  callbacks.on_started = [this](const agent::Started&) { OnStarted(); };
   callbacks.on_stdout = [this](std::string_view data) { OnOutput(LogStream::kStdout, data); };
   callbacks.on_stderr = [this](std::string_view data) { OnOutput(LogStream::kStderr, data); };
   callbacks.on_exit = [this](const agent::Exited& exited) { OnProgramExit(exited); };
@@ -185,10 +187,11 @@ void Monitor::OnConfigured(const agent::Answer<agent::Configured>& answer) {
   FromMonitor message;
   message.running = {kEngine, answer->configure_us, answer->uptime_us};
   Answer(lease_, message);
-  if (!spec_.detached) OnReady();
+  if (!spec_.detached) return OnReady();
+  if (!spec_.program) OnStarted();
 }
 
-void Monitor::OnProgramStarted() {
+void Monitor::OnStarted() {
   OnReady();
   FromMonitor message;
   message.program_started = {spec_.name};

@@ -27,6 +27,16 @@ inline constexpr int kLeaseFd = 3;
 inline constexpr size_t kMaxMonitorPacket = 64 * 1024;
 inline constexpr size_t kMaxMonitorMessage = 4 * 1024 * 1024;
 
+// What the programs of a sandbox have in common where a request says nothing else; fields as in
+// agent::Exec.
+struct ProgramDefaults {
+  std::vector<base::Bytes> env;
+  base::Bytes cwd = "/";
+  bool create_cwd = false;
+  base::Bytes user;
+};
+BOOST_DESCRIBE_STRUCT(ProgramDefaults, (), (env, cwd, create_cwd, user))
+
 struct SandboxSpec {
   std::string id;  // 128 bits, lower-case hexadecimal
   // Reserved for it, and its host name: IsSandboxName (names.h). Empty: made up if it is detached,
@@ -37,10 +47,15 @@ struct SandboxSpec {
   std::vector<int32_t> cpus;     // of the host, that it may run on; empty: the monitor's
   std::vector<vmm::Disk> disks;  // descriptors by index; the image first, then the writable disk
   bool temporary = true;         // nothing of its disk is kept
+  ProgramDefaults defaults;
   // Its program. That of an attached sandbox is started by whoever holds the lease, and named here
   // for others. That of a detached one is started by the monitor, which keeps its output in the
-  // log; the sandbox ends with it, and what there is to show of it stays until it is removed.
-  agent::Exec program;
+  // log; what there is to show of such a sandbox stays until it is removed. A detached sandbox
+  // without a program is ready once its root is set up.
+  std::optional<agent::Exec> program;
+  // A detached sandbox ends with its program. False: how that ended is recorded, and the sandbox
+  // goes on, as one without a program does.
+  bool ends_with_program = true;
   bool detached = false;
   int32_t stop_signal = 15;  // the image's
   std::optional<uint64_t> lifetime_ms;
@@ -50,8 +65,9 @@ struct SandboxSpec {
   std::vector<uint32_t> streams;
 };
 BOOST_DESCRIBE_STRUCT(SandboxSpec, (),
-                      (id, name, image, memory_bytes, cpus, disks, temporary, program, detached,
-                       stop_signal, lifetime_ms, idle_ms, configure, streams))
+                      (id, name, image, memory_bytes, cpus, disks, temporary, defaults, program,
+                       ends_with_program, detached, stop_signal, lifetime_ms, idle_ms, configure,
+                       streams))
 
 // A new stream to the agent: the packet's one descriptor (SOCK_STREAM) is connected to it.
 struct ConnectAgent {
@@ -119,7 +135,8 @@ struct Running {
 };
 BOOST_DESCRIBE_STRUCT(Running, (), (engine, configure_us, guest_uptime_us))
 
-// A detached sandbox's program was started: it needs its lease no more.
+// A detached sandbox's program was started, or it has none and its root is set up: it needs its
+// lease no more.
 struct ProgramStarted {
   std::string name;  // the sandbox's
 };

@@ -6,6 +6,7 @@
 
 #include "src/base/json.h"
 #include "src/base/sys.h"
+#include "src/sandbox/further_program.h"
 
 namespace msb::sandbox {
 namespace {
@@ -29,6 +30,8 @@ base::Result<State> ReadRecord(int run_directory_fd) {
     return base::Fail(base::ErrorCode::kNotFound, "sandbox {} ended with an earlier boot",
                       state.name);
   }
+  // Of a sandbox that an earlier msb started.
+  if (state.version < 3 && state.program) state.defaults = DefaultsOf(*state.program);
   return state;
 }
 

@@ -25,15 +25,25 @@ struct HostProcess {
 };
 BOOST_DESCRIBE_STRUCT(HostProcess, (), (pid, start_time))
 
+// How the program of a sandbox that goes on without it ended.
+struct ProgramEnd {
+  int32_t exit_code = 0;  // as a shell reports it
+  std::string message;    // for people
+  int64_t ended_ms = 0;   // wall clock since 1970
+};
+BOOST_DESCRIBE_STRUCT(ProgramEnd, (), (exit_code, message, ended_ms))
+
 struct State {
-  int version = 2;
+  int version = 3;
   std::string id;
   std::string name;
   std::string boot_id;
   std::string engine;
   std::string image;
-  // Its environment, directory and user are those of further programs, too.
-  agent::Exec program;
+  ProgramDefaults defaults;
+  std::optional<agent::Exec> program;
+  bool ends_with_program = true;
+  std::optional<ProgramEnd> program_end;
   uint64_t memory_bytes = 0;
   bool detached = false;
   Phase phase = Phase::kStarting;
@@ -45,8 +55,9 @@ struct State {
   std::optional<Ended> ended;
 };
 BOOST_DESCRIBE_STRUCT(State, (),
-                      (version, id, name, boot_id, engine, image, program, memory_bytes, detached,
-                       phase, created_ms, ended_ms, monitor, vmm, guest, ended))
+                      (version, id, name, boot_id, engine, image, defaults, program,
+                       ends_with_program, program_end, memory_bytes, detached, phase, created_ms,
+                       ended_ms, monitor, vmm, guest, ended))
 
 inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kLockFile = "lock";

@@ -1,10 +1,11 @@
 """Detached sandboxes, as several test files use them."""
 
 import json
+import subprocess
 import uuid
 
 import pytest
-from conftest import exe, run, wait_until
+from conftest import DEADLINE, ROOT, exe, run, wait_until
 
 
 @pytest.fixture
@@ -37,3 +38,20 @@ def status(name):
 
 def wait_for_end(name):
     return wait_until(lambda: status(name) == "ended" and listed(name), f"the end of {name}")
+
+
+# --- as a server starts them -----------------------------------------------------------------------------
+
+DRIVER = ROOT / "build/release/tests/sandbox_driver"
+
+
+def drive(command, argument):
+    """src/sandbox/testing/driver_main.cc: what no command of msb does."""
+    return subprocess.run([DRIVER, command, argument], capture_output=True, timeout=DEADLINE,
+                          stdin=subprocess.DEVNULL)
+
+
+def start(name, image="busybox", **request):
+    """A detached sandbox, without a program unless one is given."""
+    done = drive("start", json.dumps({"image": image, "name": name, **request}))
+    assert (done.returncode, done.stdout) == (0, f"{name}\n".encode()), done.stderr

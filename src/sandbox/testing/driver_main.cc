@@ -1,0 +1,92 @@
+// sandbox_driver: what a server does with src/sandbox and no command of msb does, for the system
+// tests.
+//
+//   sandbox_driver start JSON    a detached sandbox (StartRequest); prints its name once it is
+//                                ready, and leaves it alone
+//
+// Exit code 1 and a line on standard error where it fails.
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "src/base/event_loop.h"
+#include "src/base/json.h"
+#include "src/base/log.h"
+#include "src/base/paths.h"
+#include "src/image/store.h"
+#include "src/sandbox/further_program.h"
+#include "src/sandbox/launch.h"
+#include "src/sandbox/launch_plan.h"
+
+namespace msb::sandbox {
+namespace {
+
+struct StartRequest {
+  std::string image;
+  std::string name;
+  std::vector<base::Bytes> program;  // empty: none
+  bool ends_with_program = true;
+  bool input = false;  // for whoever attaches
+  std::vector<base::Bytes> env;
+};
+BOOST_DESCRIBE_STRUCT(StartRequest, (), (image, name, program, ends_with_program, input, env))
+
+base::Result<LaunchPlan> Plan(const StartRequest& request) {
+  const std::string home = TRY(base::ResolveHome());
+  const image::Store store = TRY(image::Store::Open(home));
+  image::RunnableImage image = TRY(store.OpenForRun(request.image));
+  LaunchOptions options;
+  options.name = request.name;
+  options.memory_bytes = 128 << 20;
+  options.detached = true;
+  const ProgramDefaults defaults =
+      DefaultsOf(image.config, {.env = request.env, .workdir = {}, .user = {}});
+  LaunchPlan plan = TRY(PlanLaunch(std::move(image), options, home));
+  plan.spec.defaults = defaults;
+  plan.spec.ends_with_program = request.ends_with_program;
+  if (!request.program.empty()) {
+    plan.spec.program =
+        ExecOf(defaults, {.argv = request.program, .env = {}, .workdir = {}, .user = {}});
+    plan.spec.program->hold_input = false;
+    if (request.input) plan.spec.program->stdin_mode = agent::StdinMode::kStream;
+  }
+  return plan;
+}
+
+base::Status Start(const std::string& json) {
+  LaunchPlan plan = TRY(Plan(TRY(base::json::Parse<StartRequest>(json))));
+  const auto loop = TRY(base::EventLoop::Create());
+  base::Status result;
+  Lease::Callbacks callbacks;
+  callbacks.on_program_started = [&](const ProgramStarted& started) {
+    std::puts(started.name.c_str());
+    loop->Stop();
+  };
+  callbacks.on_ended = [&](const Ended& ended) {
+    result = base::Fail(base::ErrorCode::kSystem, "{}", ended.message);
+    loop->Stop();
+  };
+  const auto lease = TRY(Lease::Start(*loop, plan.spec, plan.fds(), std::move(callbacks)));
+  plan.files.clear();
+  TRY(loop->Run());
+  return result;
+}
+
+}  // namespace
+}  // namespace msb::sandbox
+
+int main(int argc, char** argv) {
+  using namespace msb;
+  base::ConfigureLog({.program = "sandbox_driver"});
+  const std::map<std::string, std::function<base::Status(const std::string&)>> commands = {
+      {"start", sandbox::Start}};
+  const auto command = argc == 3 ? commands.find(argv[1]) : commands.end();
+  if (command == commands.end()) {
+    std::fputs("usage: sandbox_driver COMMAND ARGUMENT\n", stderr);
+    return 2;
+  }
+  const base::Status done = command->second(argv[2]);
+  if (!done) std::fprintf(stderr, "%s\n", done.error().message().c_str());
+  return done ? 0 : 1;
+}

@@ -1,0 +1,60 @@
+"""Sandboxes as the server starts them: without a program, or one that they outlive."""
+
+import json
+
+from conftest import run, wait_until
+from detached import drive, listed, name, start, wait_for_end  # noqa: F401 (name is a fixture)
+
+
+def test_a_sandbox_needs_no_program(name):
+    start(name, env=["GIVEN=1"])
+    done = run("exec", name, "--", "/bin/sh", "-c", "echo $FROM_IMAGE $GIVEN $(hostname); pwd")
+    assert (done.returncode, done.stdout) == (0, f"yes 1 {name}\n/\n".encode())
+    row = listed(name)
+    assert (row["status"], row["command"]) == ("running", [])
+
+
+def test_what_needs_a_program_says_that_there_is_none(name):
+    start(name)
+    attach = run("attach", name)
+    assert attach.returncode == 125
+    assert f"msb exec {name} -- PROGRAM" in attach.stderr.decode()
+    logs = run("logs", name)
+    assert logs.returncode == 1
+    assert "no program of its own" in logs.stderr.decode()
+
+
+def test_one_without_a_program_that_is_stopped_has_ended_well(name):
+    start(name)
+    assert run("stop", name).returncode == 0
+    row = wait_for_end(name)
+    assert (row["exit_code"], row["end"]) == (0, "stopped")
+
+
+def test_a_sandbox_can_outlive_its_program(name):
+    start(name, program=["/bin/sh", "-c", "echo said; exit 3"], ends_with_program=False)
+    row = wait_until(lambda: "program_exit_code" in listed(name) and listed(name), "the program's end")
+    assert (row["status"], row["program_exit_code"]) == ("running", 3)
+    assert run("exec", name, "--", "/bin/true").returncode == 0
+    assert run("logs", name).stdout == b"said\n"
+    assert run("logs", "-f", name).stdout == b"said\n"
+    attach = run("attach", name)
+    assert attach.returncode == 125
+    assert "has ended" in attach.stderr.decode()
+
+
+def test_whoever_follows_or_joins_such_a_program_leaves_with_it(name):
+    start(name, program=["/bin/sh", "-c", "read line; echo got $line; exit 4"], ends_with_program=False,
+          input=True)
+    joined = run("attach", name, input=b"it\n")
+    assert (joined.returncode, joined.stdout) == (4, b"got it\n")
+    assert run("logs", "-f", name).stdout == b"got it\n"
+    assert listed(name)["status"] == "running"
+
+
+def test_a_program_that_is_not_there_fails_the_start(name):
+    done = drive("start", json.dumps({"image": "busybox", "name": name, "program": ["/no/such"],
+                                      "ends_with_program": False}))
+    assert done.returncode == 1
+    assert b"/no/such" in done.stderr
+    assert listed(name) is None
