@@ -6,8 +6,7 @@ namespace msb::cli {
 
 CopySide ParseCopySide(const std::string& text) {
   const size_t colon = text.find(':');
-  if (colon == std::string::npos ||
-      !sandbox::IsSandboxName(std::string_view(text).substr(0, colon))) {
+  if (colon == std::string::npos || !sandbox::IsFullName(std::string_view(text).substr(0, colon))) {
     return {.sandbox = "", .path = text};
   }
   CopySide side{.sandbox = text.substr(0, colon), .path = text.substr(colon + 1)};

@@ -15,8 +15,8 @@ struct CopySide {
   bool stream() const { return sandbox.empty() && path == "-"; }
 };
 
-// NAME:PATH is a path in a sandbox if NAME can be one's name; a path there that is not absolute
-// begins at the root. So a file with a colon in its name is ./NAME:PATH.
+// NAME:PATH is a path in a sandbox if NAME (or NAMESPACE/NAME) can be one's name; a path there that
+// is not absolute begins at the root. So a file with a colon in its name is ./NAME:PATH.
 CopySide ParseCopySide(const std::string& text);
 // kInvalid unless exactly one is in a sandbox, and both say where.
 base::Status CheckCopySides(const CopySide& source, const CopySide& destination);

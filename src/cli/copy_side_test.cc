@@ -10,10 +10,13 @@ TEST(CopySide, ANameAndAColonAreASandbox) {
   EXPECT_EQ(ParseCopySide("box:/etc/passwd").path, "/etc/passwd");
   EXPECT_EQ(ParseCopySide("box:etc").path, "/etc") << "paths there begin at the root";
   EXPECT_EQ(ParseCopySide("box:/a:b").path, "/a:b");
+  EXPECT_EQ(ParseCopySide("default/box:/x").sandbox, "default/box");
+  EXPECT_EQ(ParseCopySide("default/box:/x").path, "/x");
 }
 
 TEST(CopySide, APathWithAColonIsAPath) {
-  for (const char* path : {"./box:/x", "/srv/a:b", "plain", "-", ":x", "a b:x"}) {
+  for (const char* path :
+       {"./box:/x", "/srv/a:b", "./a/box:/x", "a/b/c:x", "plain", "-", ":x", "a b:x"}) {
     EXPECT_EQ(ParseCopySide(path).sandbox, "") << path;
     EXPECT_EQ(ParseCopySide(path).path, path);
   }

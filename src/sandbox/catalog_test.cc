@@ -160,6 +160,44 @@ TEST_F(CatalogTest, AMadeUpNameIsAName) {
   EXPECT_NE(first->name(), second->name());
 }
 
+TEST_F(CatalogTest, NamesInNamespacesCollideWithNoOther) {
+  const std::string other_id = base::RandomHex(16);
+  const std::string full = FullName("n-" + name_, name_);
+  const auto plain = RunDirectory::Create(id_, name_);
+  ASSERT_TRUE(plain);
+  ASSERT_TRUE(plain->WriteState(LivingState()));
+  const auto spaced = RunDirectory::Create(other_id, full);
+  ASSERT_TRUE(spaced) << spaced.error().message();
+  State state = LivingState();
+  state.id = other_id;
+  state.name = full;
+  ASSERT_TRUE(spaced->WriteState(state));
+  EXPECT_EQ(FindSandbox(full)->state.id, other_id);
+  EXPECT_EQ(FindSandbox(name_)->state.id, id_);
+  EXPECT_FALSE(FindSandbox("n-" + name_));
+  EXPECT_FALSE(RunDirectory::Create(base::RandomHex(16), full)) << "it is taken";
+}
+
+TEST_F(CatalogTest, ANamespacesNameGoesWithItsSandbox) {
+  const std::string full = FullName("space", name_);
+  State state = LivingState();
+  state.name = full;
+  LeaveEnded(state);
+  EXPECT_EQ(*RemoveSandbox(full), full);
+  EXPECT_FALSE(FindSandbox(full));
+  EXPECT_TRUE(RunDirectory::Create(id_, full)) << "the name is free again";
+}
+
+TEST(NamesTest, AFullNameIsOneWordOrTwo) {
+  EXPECT_TRUE(IsFullName("a"));
+  EXPECT_TRUE(IsFullName("default/a"));
+  for (const char* name : {"", "/", "/a", "a/", "a/b/c", "../a", "a/..", "a//b", "a.b"}) {
+    EXPECT_FALSE(IsFullName(name)) << name;
+  }
+  EXPECT_EQ(WithoutNamespace("default/a"), "a");
+  EXPECT_EQ(WithoutNamespace("a"), "a");
+}
+
 TEST(NamesTest, AreOneTo63LettersDigitsDashesAndUnderscores) {
   EXPECT_TRUE(IsSandboxName("a"));
   EXPECT_TRUE(IsSandboxName("A-b_9"));

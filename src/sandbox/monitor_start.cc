@@ -9,6 +9,7 @@
 #include "src/base/log.h"
 #include "src/base/paths.h"
 #include "src/sandbox/monitor.h"
+#include "src/sandbox/names.h"
 
 namespace msb::sandbox {
 namespace {
@@ -141,7 +142,7 @@ base::Status Monitor::ConfigureAgent(const SandboxSpec& spec) {
     // The guest's end is seen by its status; a stream that alone broke changes nothing.
   }));
   agent::Configure configure = spec.configure;
-  configure.hostname = spec_.name;
+  configure.hostname = std::string(WithoutNamespace(spec_.name));
   timespec now;
   ::clock_gettime(CLOCK_REALTIME, &now);
   configure.clock_ns = now.tv_sec * 1'000'000'000 + now.tv_nsec;

@@ -32,7 +32,19 @@ constexpr std::array kCreatures = {
     "salmon", "seal",   "shrew",    "snail",  "sparrow", "squid",   "stork",   "swan",  "toad",
     "trout",  "turtle", "walrus",   "weasel", "whale",   "wren"};
 
-std::string PathOf(const std::string& name) { return std::string(kNamesDirectory) + "/" + name; }
+std::string LinkOf(std::string name) {
+  std::ranges::replace(name, '/', '.');
+  return name;
+}
+
+std::string NameOf(std::string link) {
+  std::ranges::replace(link, '.', '/');
+  return link;
+}
+
+std::string PathOf(const std::string& name) {
+  return std::string(kNamesDirectory) + "/" + LinkOf(name);
+}
 
 bool IsAlphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -44,6 +56,20 @@ bool IsSandboxName(std::string_view name) {
   if (name.empty() || name.size() > kMaxName || !IsAlphanumeric(name.front())) return false;
   return std::ranges::all_of(name,
                              [](char c) { return IsAlphanumeric(c) || c == '-' || c == '_'; });
+}
+
+bool IsFullName(std::string_view name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string_view::npos) return IsSandboxName(name);
+  return IsSandboxName(name.substr(0, slash)) && IsSandboxName(name.substr(slash + 1));
+}
+
+std::string FullName(std::string_view name_space, std::string_view name) {
+  return fmt::format("{}/{}", name_space, name);
+}
+
+std::string_view WithoutNamespace(std::string_view full_name) {
+  return full_name.substr(full_name.find('/') + 1);  // npos + 1 is 0
 }
 
 std::string MakeUpName(bool salted) {
@@ -78,7 +104,8 @@ void ReleaseDeadNames(int parent_fd) {
   const auto names = directory ? base::ListDirectory(directory->get())
                                : base::Result<std::vector<std::string>>(directory.error());
   if (!names) return;
-  for (const std::string& name : *names) {
+  for (const std::string& link : *names) {
+    const std::string name = NameOf(link);
     const auto id = LookUpName(parent_fd, name);
     if (!id || ::faccessat(parent_fd, id->c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) continue;
     ::unlinkat(parent_fd, PathOf(name).c_str(), 0);
@@ -87,9 +114,8 @@ void ReleaseDeadNames(int parent_fd) {
 
 base::Result<std::string> LookUpName(int parent_fd, const std::string& name) {
   std::array<char, NAME_MAX> id;
-  const ssize_t length = IsSandboxName(name)
-                             ? ::readlinkat(parent_fd, PathOf(name).c_str(), id.data(), id.size())
-                             : -1;
+  const ssize_t length =
+      IsFullName(name) ? ::readlinkat(parent_fd, PathOf(name).c_str(), id.data(), id.size()) : -1;
   if (length <= 0) {
     return base::Fail(base::ErrorCode::kNotFound, "there is no sandbox {}", name);
   }

@@ -39,8 +39,8 @@ BOOST_DESCRIBE_STRUCT(ProgramDefaults, (), (env, cwd, create_cwd, user))
 
 struct SandboxSpec {
   std::string id;  // 128 bits, lower-case hexadecimal
-  // Reserved for it, and its host name: IsSandboxName (names.h). Empty: made up if it is detached,
-  // else the beginning of the id.
+  // Reserved for it: IsFullName (names.h). Its last word is the guest's host name. Empty: made up
+  // if it is detached, else the beginning of the id.
   std::string name;
   std::string image;  // for people
   uint64_t memory_bytes = 0;

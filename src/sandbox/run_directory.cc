@@ -81,7 +81,7 @@ base::Result<RunDirectory> RunDirectory::Create(const std::string& id, const std
 base::Status RunDirectory::TakeName(const std::string& name) {
   constexpr int kAttempts = 8;
   const bool made_up = name == kMakeUp;
-  if (!made_up && !IsSandboxName(name)) {
+  if (!made_up && !IsFullName(name)) {
     return base::Fail(base::ErrorCode::kInvalid, "{}: not a sandbox's name", name);
   }
   for (int attempt = 0; attempt < kAttempts; ++attempt) {

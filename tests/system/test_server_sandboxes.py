@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from conftest import run, wait_until
 from detached import drive, listed, name, start, wait_for_end  # noqa: F401 (name is a fixture)
 
@@ -58,3 +59,27 @@ def test_a_program_that_is_not_there_fails_the_start(name):
     assert done.returncode == 1
     assert b"/no/such" in done.stderr
     assert listed(name) is None
+
+
+@pytest.fixture
+def full_name(name):
+    yield f"space/{name}"
+    run("stop", "-t", "0", f"space/{name}")
+    run("rm", f"space/{name}")
+
+
+def test_every_command_takes_a_name_in_a_namespace(full_name, name, tmp_path):
+    start(full_name, program=["/bin/sh", "-c", "echo said; sleep 1000"])
+    assert listed(full_name)["status"] == "running"
+    assert listed(name) is None
+    done = run("exec", full_name, "--", "hostname")
+    assert (done.returncode, done.stdout) == (0, f"{name}\n".encode())
+    wait_until(lambda: run("logs", full_name).stdout == b"said\n", "its output")
+    assert run("cp", f"{full_name}:/etc/group", tmp_path).returncode == 0
+    assert (tmp_path / "group").read_text().startswith("root:")
+    assert run("cp", tmp_path / "group", f"{full_name}:/tmp/copy").returncode == 0
+    assert run("rm", full_name).returncode == 1
+    assert run("stop", "-t", "0", full_name).stdout == f"{full_name}\n".encode()
+    wait_for_end(full_name)
+    assert run("rm", full_name).stdout == f"{full_name}\n".encode()
+    assert listed(full_name) is None
