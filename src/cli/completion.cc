@@ -17,7 +17,7 @@ constexpr struct {
     {"load", "files"}, {"import", "files"}, {"save", "images"}, {"tag", "images"},
     {"ls", "none"},    {"rm", "images"},    {"check", "none"},  {"inspect", "images"},
 };
-constexpr const char* kImageOptions = " --json --quiet --tag --output";
+constexpr const char* kImageOptions = " --json --quiet --tag --output --force";
 
 std::string Joined(const std::vector<std::string>& words, const char* separator) {
   return fmt::format("{}", fmt::join(words, separator));

@@ -160,7 +160,9 @@ class Parser {
     CLI::App* remove = AddCommand("rm", "Remove images");
     remove->add_option("NAME", names_, "Names, or digests for images with all their names")
         ->required();
-    remove->callback([this] { action_ = [this] { return RunRemove(common_, names_); }; });
+    remove->add_flag("-f,--force", force_,
+                     "Also what disks of sandboxes need, which can then only be reset");
+    remove->callback([this] { action_ = [this] { return RunRemove(common_, names_, force_); }; });
 
     CLI::App* check = AddWork("check", "Verify every image of the store");
     check->callback([this] { action_ = [this] { return RunCheck(common_); }; });
@@ -182,6 +184,7 @@ class Parser {
   std::string name_;
   std::string new_name_;
   std::vector<std::string> names_;
+  bool force_ = false;
 };
 
 }  // namespace

@@ -170,11 +170,13 @@ base::Status RunTag(const CommonOptions& common, const std::string& source,
   return Print(text);
 }
 
-base::Status RunRemove(const CommonOptions& common, const std::vector<std::string>& references) {
+base::Status RunRemove(const CommonOptions& common, const std::vector<std::string>& references,
+                       bool force) {
   const Store store = TRY(Store::Open(common.home));
+  const std::vector<DiskPin> pins = force ? std::vector<DiskPin>() : TRY(FindDiskPins(common.home));
   Array list;
   std::string text;
-  for (const ImageEntry& entry : TRY(RemoveImages(store, references))) {
+  for (const ImageEntry& entry : TRY(RemoveImages(store, references, pins))) {
     const std::string& digest = entry.manifest.digest;
     list.push_back(Object{{"name", entry.name}, {"digest", digest}});
     text += entry.name.empty() ? fmt::format("removed {}\n", digest)

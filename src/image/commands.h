@@ -29,7 +29,9 @@ base::Status RunSave(const CommonOptions& common, const std::vector<std::string>
                      const std::string& path);
 base::Status RunTag(const CommonOptions& common, const std::string& source,
                     const std::string& name);
-base::Status RunRemove(const CommonOptions& common, const std::vector<std::string>& references);
+// Without `force` no image that a sandbox's disk was made over.
+base::Status RunRemove(const CommonOptions& common, const std::vector<std::string>& references,
+                       bool force);
 base::Status RunCheck(const CommonOptions& common);
 // listing.cc
 base::Status RunList(const CommonOptions& common);

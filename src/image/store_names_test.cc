@@ -150,6 +150,21 @@ TEST_F(StoreNamesTest, RemovingSaysWhatIsGone) {
   EXPECT_TRUE(FilesIn(kBlobsDirectory).empty());
 }
 
+TEST_F(StoreNamesTest, AnImageThatADiskNeedsIsKeptAsLongAsThatIsItsLastName) {
+  const std::string digest = LoadAs("a", "a");
+  ASSERT_TRUE(TagImage(OpenStore(), "a", "docker.io/library/b:1"));
+  DiskPin pin{.sandbox = "default/box", .record = {}};
+  pin.record.image = "a";
+  pin.record.manifest_digest = digest;
+  ASSERT_TRUE(RemoveImages(OpenStore(), {"a"}, {pin})) << "it has another name";
+  const auto refused = RemoveImages(OpenStore(), {"b:1"}, {pin});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kBusy);
+  EXPECT_NE(refused.error().message().find("default/box"), std::string::npos);
+  EXPECT_EQ(Names().size(), 1u);
+  EXPECT_TRUE(RemoveImages(OpenStore(), {"b:1"}));
+}
+
 TEST_F(StoreNamesTest, WhatIsSavedLoadsElsewhereWithTheSameDigests) {
   layout_->Index({Layout::Named(layout_->Image({Tar("base"), Tar("a")}), "a"),
                   Layout::Named(layout_->Image({Tar("base"), Tar("b")}), "b"),

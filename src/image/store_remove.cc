@@ -108,6 +108,26 @@ base::Result<std::string> RemoveReference(std::string_view index, const std::str
   return RemoveFromIndex(index, name, digest);
 }
 
+base::Status CheckPins(const std::vector<ImageEntry>& removed, const std::vector<ImageEntry>& left,
+                       const std::vector<DiskPin>& pins) {
+  const auto names = [](const std::vector<ImageEntry>& entries, const DiskPin& pin) {
+    return std::ranges::any_of(entries, [&](const ImageEntry& entry) {
+      return entry.manifest.digest == pin.record.manifest_digest;
+    });
+  };
+  std::set<std::string> images, sandboxes;
+  for (const DiskPin& pin : pins) {
+    if (!names(removed, pin) || names(left, pin)) continue;
+    images.insert(pin.record.image);
+    sandboxes.insert(pin.sandbox);
+  }
+  if (sandboxes.empty()) return {};
+  return Fail(ErrorCode::kBusy,
+              "image {} is needed by what is on the disks of sandboxes {}: reset or remove them "
+              "first, or give --force (their disks can then only be reset)",
+              fmt::join(images, ", "), fmt::join(sandboxes, ", "));
+}
+
 }  // namespace
 
 base::Status EditIndex(int images_fd,
@@ -120,7 +140,8 @@ base::Status EditIndex(int images_fd,
 }
 
 base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
-                                                   const std::vector<std::string>& references) {
+                                                   const std::vector<std::string>& references,
+                                                   const std::vector<DiskPin>& pins) {
   std::vector<ImageEntry> removed;
   if (!store.exists() && !references.empty()) return MissingImage(references.front());
   if (!store.exists()) return removed;
@@ -135,6 +156,7 @@ base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
     for (const std::string& reference : references) {
       index = TRY(RemoveReference(index, reference, removed));
     }
+    TRY(CheckPins(removed, TRY(EntriesOf(index)), pins));
     return index;
   }));
   (void)TRY(CollectGarbage(store.images_fd()));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "src/base/result.h"
+#include "src/image/disk_record.h"
 #include "src/image/store.h"
 
 namespace msb::image {
@@ -19,10 +20,11 @@ base::Status EditIndex(int images_fd,
                        const std::function<base::Result<std::string>(std::string_view)>& edit);
 
 // Removes names (or, by digest, images with all their names), and then the files that nothing leads
-// to any more. Waits until no other command reads or adds. All or none. Returns the entries that
-// are gone.
+// to any more. Waits until no other command reads or adds. All or none: kBusy if one of `pins`
+// would lose its image, which names the sandboxes. Returns the entries that are gone.
 base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
-                                                   const std::vector<std::string>& references);
+                                                   const std::vector<std::string>& references,
+                                                   const std::vector<DiskPin>& pins = {});
 
 // Gives the image `source` the name `target` (TaggedName), whatever had it before.
 struct Renamed {

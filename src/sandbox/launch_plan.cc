@@ -22,17 +22,15 @@ void AddRoot(LaunchPlan& plan, std::vector<image::ImagePart> parts) {
   plan.spec.disks.push_back(std::move(root));
 }
 
-base::Status AddTemporaryDisk(LaunchPlan& plan, uint64_t bytes, const std::string& home) {
+void AddWritable(LaunchPlan& plan, base::UniqueFd file, uint64_t bytes) {
   vmm::Disk disk;
   disk.read_only = false;
-  disk.durable = false;
+  disk.durable = !plan.spec.temporary;
   vmm::DiskPart& part = disk.parts.emplace_back();
   part.length = bytes;
-  part.fd = plan.Add(TRY(image::CreateUnnamedDisk(TRY(base::LibexecDirectory()),
-                                                  image::DiskKind::kTemporary, bytes, home)));
+  part.fd = plan.Add(std::move(file));
   plan.spec.disks.push_back(std::move(disk));
-  plan.spec.configure.upper = agent::Upper{.device = "/dev/vdb", .temporary = true};
-  return {};
+  plan.spec.configure.upper = agent::Upper{.device = "/dev/vdb", .temporary = plan.spec.temporary};
 }
 
 }  // namespace
@@ -49,7 +47,7 @@ std::vector<int> LaunchPlan::fds() const {
 }
 
 base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOptions& options,
-                                    const std::string& home) {
+                                    const std::string& home, std::optional<PersistentDisk> disk) {
   LaunchPlan plan;
   SandboxSpec& spec = plan.spec;
   spec.id = base::RandomHex(16);
@@ -70,7 +68,17 @@ base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOpti
   spec.configure.lowers = {agent::Lower{}};
   spec.configure.volumes.assign(image.config.volumes.begin(), image.config.volumes.end());
   AddRoot(plan, std::move(image.parts));
-  TRY(AddTemporaryDisk(plan, options.disk_bytes, home));
+  if (disk) {
+    spec.temporary = false;
+    spec.disk_path = disk->path;
+    AddWritable(plan, std::move(disk->file), disk->bytes);
+  } else {
+    AddWritable(
+        plan,
+        TRY(image::CreateUnnamedDisk(TRY(base::LibexecDirectory()), image::DiskKind::kTemporary,
+                                     options.disk_bytes, home)),
+        options.disk_bytes);
+  }
   return plan;
 }
 

@@ -17,6 +17,7 @@
 #include "src/base/unique_fd.h"
 #include "src/image/disk.h"
 #include "src/image/store.h"
+#include "src/sandbox/persistent_disk.h"
 #include "src/sandbox/protocol.h"
 
 namespace msb::sandbox {
@@ -32,8 +33,8 @@ struct LaunchPlan {
 struct LaunchOptions {
   std::string name;  // see SandboxSpec
   uint64_t memory_bytes = 1024ull << 20;
-  uint64_t disk_bytes = image::kDefaultDiskBytes;
-  base::CpuList cpus;  // empty: those that the starter may use
+  uint64_t disk_bytes = image::kDefaultDiskBytes;  // of a temporary disk
+  base::CpuList cpus;                              // empty: those that the starter may use
   bool detached = false;
   std::optional<uint64_t> lifetime_ms;
   std::optional<uint64_t> idle_ms;
@@ -48,10 +49,12 @@ struct DefaultsOptions {
 
 ProgramDefaults DefaultsOf(const image::ImageConfig& config, const DefaultsOptions& options);
 
-// Without a program and defaults, which the caller adds. The disk is temporary, on the file system
-// of `home`. kInvalid for options that this host cannot fulfil, kNoSpace for a full one.
+// Without a program and defaults, which the caller adds. Without `disk` its writable disk is a
+// temporary one, on the file system of `home`. kInvalid for options that this host cannot fulfil,
+// kNoSpace for a full one.
 base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOptions& options,
-                                    const std::string& home);
+                                    const std::string& home,
+                                    std::optional<PersistentDisk> disk = {});
 
 // The image's program, or a shell where it has none; `exec`, if it is not empty, instead.
 std::vector<base::Bytes> ArgvOf(const image::ImageConfig& config, const std::string& exec,

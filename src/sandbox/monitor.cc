@@ -396,7 +396,7 @@ void Monitor::AskForShutdown(std::chrono::milliseconds grace) {
   guest_answers_ = false;
   agent_->SendPing(
       [this](const agent::Answer<void>& answer) { guest_answers_ = answer.has_value(); });
-  deadline_.Arm(grace);
+  deadline_.Arm(spec_.temporary ? grace : std::max(grace, std::chrono::milliseconds(kAnswer)));
 }
 
 void Monitor::OnDeadline() {

@@ -45,6 +45,8 @@ class Monitor {
   // What a guest that answers may need beyond the grace, to kill what is left and settle its disks.
   static constexpr std::chrono::seconds kSettleTemporary{2};
   static constexpr std::chrono::seconds kSettle{60};
+  // What a guest has at least to say that it is there, if its disk is kept.
+  static constexpr std::chrono::seconds kAnswer{5};
   // What those who joined a program have to read its last output.
   static constexpr std::chrono::seconds kDrain{5};
   // A program that writes for ever must not keep the host's disk and another of its CPUs busy.
@@ -83,6 +85,7 @@ class Monitor {
   // --- the start (monitor_start.cc)
   base::Status Start(const SandboxSpec& spec, const std::vector<base::UniqueFd>& fds);
   base::Status Describe();
+  base::Status LockDisks(const SandboxSpec& spec, const std::vector<base::UniqueFd>& fds);
   base::Status StartKernel(const SandboxSpec& spec);
   base::Status StartDevices(const SandboxSpec& spec, const std::vector<base::UniqueFd>& fds);
   base::Status ConfigureAgent(const SandboxSpec& spec);

@@ -8,6 +8,7 @@
 
 #include "src/base/log.h"
 #include "src/base/paths.h"
+#include "src/sandbox/disk_lock.h"
 #include "src/sandbox/monitor.h"
 #include "src/sandbox/names.h"
 
@@ -39,6 +40,7 @@ base::Status Monitor::Start(const SandboxSpec& spec, const std::vector<UniqueFd>
   run_ = TRY(RunDirectory::Create(spec.id, make_up ? RunDirectory::kMakeUp : spec.name));
   spec_.name = run_->name().empty() ? spec.id.substr(0, kIdDigitsInName) : run_->name();
   TRY(Describe());
+  TRY(LockDisks(spec, fds));
   TRY(Listen());
   TRY(StartKernel(spec));
   TRY(StartDevices(spec, fds));
@@ -62,11 +64,26 @@ base::Status Monitor::Describe() {
   state_.program = spec_.program;
   state_.ends_with_program = spec_.ends_with_program;
   state_.memory_bytes = spec_.memory_bytes;
+  state_.disk_path = spec_.disk_path;
   state_.detached = spec_.detached;
   state_.engine = kEngine;
   state_.boot_id = TRY(base::BootId());
   state_.created_ms = WallClockMs();
   state_.monitor = DescribeProcess(::getpid());
+  return {};
+}
+
+base::Status Monitor::LockDisks(const SandboxSpec& spec, const std::vector<UniqueFd>& fds) {
+  if (spec.temporary) return {};
+  for (const vmm::Disk& disk : spec.disks) {
+    if (disk.read_only) continue;
+    for (const vmm::DiskPart& part : disk.parts) {
+      if (!part.fd || *part.fd >= fds.size()) {
+        return base::Fail(ErrorCode::kProtocol, "a writable disk has no descriptor");
+      }
+      TRY(LockDisk(fds[*part.fd].get(), spec.disk_path));
+    }
+  }
   return {};
 }
 

@@ -46,7 +46,9 @@ struct SandboxSpec {
   uint64_t memory_bytes = 0;
   std::vector<int32_t> cpus;     // of the host, that it may run on; empty: the monitor's
   std::vector<vmm::Disk> disks;  // descriptors by index; the image first, then the writable disk
-  bool temporary = true;         // nothing of its disk is kept
+  bool temporary = true;         // nothing of its writable disk is kept
+  // Of a writable disk that is kept: the monitor locks it (disk_lock.h). Absolute.
+  std::string disk_path;
   ProgramDefaults defaults;
   // Its program. That of an attached sandbox is started by whoever holds the lease, and named here
   // for others. That of a detached one is started by the monitor, which keeps its output in the
@@ -65,9 +67,9 @@ struct SandboxSpec {
   std::vector<uint32_t> streams;
 };
 BOOST_DESCRIBE_STRUCT(SandboxSpec, (),
-                      (id, name, image, memory_bytes, cpus, disks, temporary, defaults, program,
-                       ends_with_program, detached, stop_signal, lifetime_ms, idle_ms, configure,
-                       streams))
+                      (id, name, image, memory_bytes, cpus, disks, temporary, disk_path, defaults,
+                       program, ends_with_program, detached, stop_signal, lifetime_ms, idle_ms,
+                       configure, streams))
 
 // A new stream to the agent: the packet's one descriptor (SOCK_STREAM) is connected to it.
 struct ConnectAgent {

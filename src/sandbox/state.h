@@ -45,6 +45,7 @@ struct State {
   bool ends_with_program = true;
   std::optional<ProgramEnd> program_end;
   uint64_t memory_bytes = 0;
+  std::string disk_path;  // empty: its writable disk has no name, and goes with it
   bool detached = false;
   Phase phase = Phase::kStarting;
   int64_t created_ms = 0;  // wall clock since 1970
@@ -56,8 +57,8 @@ struct State {
 };
 BOOST_DESCRIBE_STRUCT(State, (),
                       (version, id, name, boot_id, engine, image, defaults, program,
-                       ends_with_program, program_end, memory_bytes, detached, phase, created_ms,
-                       ended_ms, monitor, vmm, guest, ended))
+                       ends_with_program, program_end, memory_bytes, disk_path, detached, phase,
+                       created_ms, ended_ms, monitor, vmm, guest, ended))
 
 inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kLockFile = "lock";

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ constexpr unsigned long kResizeExt4 = _IOW('f', 16, uint64_t);       // EXT4_IOC
 
 constexpr const char* kUpper = "/upper";
 constexpr const char* kRoot = "/root";
+constexpr const char* kReserve = "/upper/reserve";
 
 uint32_t Field32(const std::array<std::byte, 1024>& block, size_t at) {
   uint32_t value = 0;
@@ -34,8 +36,8 @@ uint32_t Field32(const std::array<std::byte, 1024>& block, size_t at) {
   return value;
 }
 
-// The template's size is not the disk's: the first boot grows the file system.
-base::Status GrowToDevice(const std::string& device, int root_fd) {
+// The template's size is not the disk's: the first boot grows the file system. True if it did.
+base::Result<bool> GrowToDevice(const std::string& device, int root_fd) {
   const base::UniqueFd disk = TRY(base::OpenFile(device, O_RDONLY));
   uint64_t bytes = 0;
   if (::ioctl(disk.get(), kBlockDeviceSize, &bytes) < 0) {
@@ -48,12 +50,12 @@ base::Status GrowToDevice(const std::string& device, int root_fd) {
   const uint64_t wanted = bytes / block_bytes;
   // A few blocks more would not make a group of their own, and be asked for at every boot.
   constexpr uint64_t kWorthIt = 16 * 1024 * 1024;
-  if (wanted < blocks + kWorthIt / block_bytes) return {};
+  if (wanted < blocks + kWorthIt / block_bytes) return false;
   if (::ioctl(root_fd, kResizeExt4, &wanted) < 0) {
     return base::FailErrno("cannot grow the file system of {} from {} to {} blocks", device, blocks,
                            wanted);
   }
-  return {};
+  return true;
 }
 
 base::Status MakeDirectory(const std::string& path, mode_t mode = 0755) {
@@ -63,18 +65,27 @@ base::Status MakeDirectory(const std::string& path, mode_t mode = 0755) {
   return {};
 }
 
+base::Result<base::UniqueFd> OpenUpper() { return base::OpenFile(kUpper, O_RDONLY | O_DIRECTORY); }
+
+base::Result<base::UniqueFd> MountDisk(const Upper& upper) {
+  // No threads that tidy up or read ahead: most sandboxes are gone before it pays.
+  std::string options = "noinit_itable,no_prefetch_block_bitmaps,discard";
+  if (upper.temporary) options += ",nobarrier";
+  TRY(MountAt(upper.device.data, kUpper, "ext4", 0, options));
+  base::UniqueFd root = TRY(OpenUpper());
+  if (!TRY(GrowToDevice(upper.device.data, root.get())) || upper.temporary) return root;
+  // What ext4 holds back for itself follows its size at the time it is mounted. It must not grow
+  // with the next start: a disk that is full by then would have no room at all.
+  root.Reset();
+  if (::umount(kUpper) < 0) return base::FailErrno("cannot unmount {}", kUpper);
+  TRY(MountAt(upper.device.data, kUpper, "ext4", 0, options));
+  return OpenUpper();
+}
+
 base::Result<base::UniqueFd> MountUpper(const std::optional<Upper>& upper) {
   TRY(MakeDirectory(kUpper));
-  if (upper) {
-    // No threads that tidy up or read ahead: most sandboxes are gone before it pays.
-    std::string options = "noinit_itable,no_prefetch_block_bitmaps,discard";
-    if (upper->temporary) options += ",nobarrier";
-    TRY(MountAt(upper->device.data, kUpper, "ext4", 0, options));
-  } else {
-    TRY(MountAt("tmpfs", kUpper, "tmpfs", 0, "mode=755"));
-  }
-  base::UniqueFd root = TRY(base::OpenFile(kUpper, O_RDONLY | O_DIRECTORY));
-  if (upper) TRY(GrowToDevice(upper->device.data, root.get()));
+  if (!upper) TRY(MountAt("tmpfs", kUpper, "tmpfs", 0, "mode=755"));
+  base::UniqueFd root = TRY(upper ? MountDisk(*upper) : OpenUpper());
   for (const char* name : {"/upper/upper", "/upper/work", "/upper/plain"}) {
     TRY(MakeDirectory(name));
   }
@@ -117,6 +128,18 @@ base::Status MountOverlay(const Configure& configure, const std::string& lowers)
                  fmt::format("lowerdir={},upperdir=/upper/upper,workdir=/upper/work,"
                              "redirect_dir=on,metacopy=off,index=off,xino=auto{}",
                              lowers, temporary ? ",volatile" : ""));
+}
+
+// On a disk that is kept: room that no program can fill, since the overlay makes a directory each
+// time it is mounted and is read-only where it cannot. It is a file beside the overlay's: given up
+// while that is mounted, and taken again.
+void ReleaseReserve() { (void)::unlink(kReserve); }
+
+void TakeReserve() {
+  constexpr off_t kBytes = 1 << 20;
+  const auto file = base::OpenFile(kReserve, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
+  // On a full disk it keeps what it gets.
+  if (file) (void)::fallocate(file->get(), 0, 0, kBytes);
 }
 
 // As switch_root does. From here on every path, and every link in the image, is looked up in the
@@ -176,7 +199,9 @@ base::Result<BuiltRoot> BuildRoot(const Configure& configure) {
   BuiltRoot built;
   built.upper = TRY(MountUpper(configure.upper));
   if (!configure.lowers.empty()) {
+    if (durable) ReleaseReserve();
     TRY(MountOverlay(configure, TRY(MountLowers(configure.lowers))));
+    if (durable) TakeReserve();
     EtcFiles etc = TRY(WriteEtcFiles(configure));
     const base::UniqueFd dev = TRY(TakeMount("/dev"));
     TRY(EnterRoot());

@@ -29,8 +29,11 @@ struct StartRequest {
   bool ends_with_program = true;
   bool input = false;  // for whoever attaches
   std::vector<base::Bytes> env;
+  std::string disk;  // its directory; empty: a temporary one
+  bool reset = false;
 };
-BOOST_DESCRIBE_STRUCT(StartRequest, (), (image, name, program, ends_with_program, input, env))
+BOOST_DESCRIBE_STRUCT(StartRequest, (),
+                      (image, name, program, ends_with_program, input, env, disk, reset))
 
 base::Result<LaunchPlan> Plan(const StartRequest& request) {
   const std::string home = TRY(base::ResolveHome());
@@ -42,7 +45,13 @@ base::Result<LaunchPlan> Plan(const StartRequest& request) {
   options.detached = true;
   const ProgramDefaults defaults =
       DefaultsOf(image.config, {.env = request.env, .workdir = {}, .user = {}});
-  LaunchPlan plan = TRY(PlanLaunch(std::move(image), options, home));
+  std::optional<PersistentDisk> disk;
+  if (!request.disk.empty()) {
+    constexpr uint64_t kDiskBytes = 256 << 20;
+    disk = TRY(request.reset ? ResetPersistentDisk(request.disk, image, kDiskBytes)
+                             : OpenPersistentDisk(request.disk, image, kDiskBytes));
+  }
+  LaunchPlan plan = TRY(PlanLaunch(std::move(image), options, home, std::move(disk)));
   plan.spec.defaults = defaults;
   plan.spec.ends_with_program = request.ends_with_program;
   if (!request.program.empty()) {
