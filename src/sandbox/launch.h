@@ -2,13 +2,16 @@
 // src/sandbox/protocol.h.
 //
 // A Lease is owned by whoever started the sandbox. When it is closed, or its owner dies, the
-// sandbox ends; a detached one whose program was started goes on. Single thread.
+// sandbox ends; a detached one that was started goes on. Single thread, on its event loop, which it
+// never holds up; any number of leases at once.
+//
+// The monitor is a child of its starter. A Lease reaps the monitor whose end it sees; whoever lets
+// go of leases before that and lives on ignores SIGCHLD, so that no zombies stay.
 #pragma once
-
-#include <sys/types.h>
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "src/base/event_loop.h"
@@ -26,11 +29,12 @@ class Lease {
     std::function<void(const ProgramStarted&)> on_program_started;  // detached only
     std::function<void(const std::string&)> on_notice;              // may be empty
     std::function<void(EndReason)> on_stopping;                     // may be empty
-    // Last call. A monitor that died without a word gives kVmmEnded with a message that says so.
+    // Last call: nothing of the sandbox is left, nor of its monitor. It may destroy the lease. A
+    // monitor that died without a word gives kVmmEnded with a message that says so.
     std::function<void(const Ended&)> on_ended;
   };
 
-  // Starts msb-monitor (a process of its own session, no child of the caller) and sends it `spec`;
+  // Starts msb-monitor (in a session of its own) and sends it `spec`;
   // the descriptors are duplicated. Returns without waiting for the guest.
   static base::Result<std::unique_ptr<Lease>> Start(base::EventLoop& loop, const SandboxSpec& spec,
                                                     const std::vector<int>& fds,
@@ -40,13 +44,17 @@ class Lease {
   void Stop(uint32_t grace_ms);
 
  private:
-  Lease() = default;
+  explicit Lease(base::EventLoop& loop) : loop_(loop) {}
   void OnMessage(const FromMonitor& message);
-  void Finish(const Ended& ended);
-  void Reap();  // the monitor, whose lease is closed
+  void Finish(Ended ended);
+  void AwaitMonitor();
+  void Reap();
 
-  pid_t monitor_ = -1;
+  base::EventLoop& loop_;
+  base::UniqueFd monitor_;  // a pid descriptor
+  base::Watch monitor_watch_;
   std::unique_ptr<MonitorSocket> socket_;
+  std::optional<Ended> last_word_;
   Callbacks callbacks_;
 };
 

@@ -1,6 +1,7 @@
 #include "src/sandbox/launch.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "src/base/event_loop.h"
@@ -64,6 +65,47 @@ TEST_F(LaunchTest, ATooLongDescriptionIsRefusedWithItsLength) {
   ASSERT_FALSE(lease);
   EXPECT_EQ(lease.error().code(), base::ErrorCode::kLimit);
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a monitor is left";
+}
+
+// As a server does.
+TEST_F(LaunchTest, ManyAtOnceEndAndLeaveNoZombiesEvenWhereSigchldIsIgnored) {
+  const auto holder = RunDirectory::Create(id_, name_);
+  ASSERT_TRUE(holder->WriteState(LivingState()));
+  for (const auto disposition : {SIG_DFL, SIG_IGN}) {
+    ::signal(SIGCHLD, disposition);
+    constexpr int kLeases = 20;
+    auto loop = base::EventLoop::Create().value();
+    std::vector<std::unique_ptr<Lease>> leases;
+    int ended = 0;
+    for (int i = 0; i < kLeases; ++i) {
+      Lease::Callbacks callbacks;
+      callbacks.on_ended = [&](const Ended& end) {
+        EXPECT_EQ(end.reason, EndReason::kStartFailed);
+        if (++ended == kLeases) loop->Stop();
+      };
+      auto lease = Lease::Start(*loop, Spec(), {}, std::move(callbacks));
+      ASSERT_TRUE(lease) << lease.error().message();
+      leases.push_back(*std::move(lease));
+    }
+    ASSERT_TRUE(loop->Run());
+    EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a monitor is left";
+  }
+  ::signal(SIGCHLD, SIG_DFL);
+}
+
+TEST_F(LaunchTest, ALeaseMayGoInItsLastCall) {
+  const auto holder = RunDirectory::Create(id_, name_);
+  ASSERT_TRUE(holder->WriteState(LivingState()));
+  auto loop = base::EventLoop::Create().value();
+  std::unique_ptr<Lease> lease;
+  Lease::Callbacks callbacks;
+  callbacks.on_ended = [&](const Ended&) {
+    lease.reset();
+    loop->Stop();
+  };
+  lease = *Lease::Start(*loop, Spec(), {}, std::move(callbacks));
+  ASSERT_TRUE(loop->Run());
+  EXPECT_EQ(lease, nullptr);
 }
 
 TEST_F(LaunchTest, ANameThatIsNoneIsRefused) {

@@ -1,6 +1,8 @@
 """Sandboxes as the server starts them: without a program, or one that they outlive."""
 
 import json
+import os
+import pathlib
 
 import pytest
 from conftest import run, wait_until
@@ -51,6 +53,16 @@ def test_whoever_follows_or_joins_such_a_program_leaves_with_it(name):
     assert (joined.returncode, joined.stdout) == (4, b"got it\n")
     assert run("logs", "-f", name).stdout == b"got it\n"
     assert listed(name)["status"] == "running"
+
+
+def test_a_monitor_has_nothing_of_its_starter(name):
+    start(name)
+    monitor = listed(name)["monitor_pid"]
+    status = dict(line.split(":\t", 1) for line in
+                  pathlib.Path(f"/proc/{monitor}/status").read_text().splitlines() if ":\t" in line)
+    assert int(status["SigIgn"], 16) == 0
+    files = {os.readlink(f"/proc/{monitor}/fd/{fd}") for fd in os.listdir(f"/proc/{monitor}/fd")}
+    assert not any("/images/" in file or "(deleted)" in file for file in files), files
 
 
 def test_a_program_that_is_not_there_fails_the_start(name):

@@ -5,6 +5,8 @@
 //                                ready, and leaves it alone
 //
 // Exit code 1 and a line on standard error where it fails.
+#include <signal.h>
+
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -88,6 +90,7 @@ base::Status Start(const std::string& json) {
 int main(int argc, char** argv) {
   using namespace msb;
   base::ConfigureLog({.program = "sandbox_driver"});
+  ::signal(SIGCHLD, SIG_IGN);  // leases are let go of
   const std::map<std::string, std::function<base::Status(const std::string&)>> commands = {
       {"start", sandbox::Start}};
   const auto command = argc == 3 ? commands.find(argv[1]) : commands.end();
