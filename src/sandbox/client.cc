@@ -44,6 +44,12 @@ base::Status Client::SayReceived() {
   return socket_->Send(message, {});
 }
 
+base::Status Client::SetInUse(bool in_use) {
+  ToMonitor message;
+  message.use = {in_use};
+  return socket_->Send(message, {});
+}
+
 base::Status Client::Stop(uint32_t grace_ms) {
   ToMonitor message;
   message.stop = {grace_ms};

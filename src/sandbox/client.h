@@ -1,5 +1,6 @@
 // Client: a connection to the monitor of a sandbox that runs already, found by its name: for
-// streams to its agent, and for its end. As long as it is connected the sandbox is not idle.
+// streams to its agent, and for its end. As long as it is connected and in use, as it is at first,
+// the sandbox is not idle.
 //
 // Owned by its user; single thread, on its event loop. A callback may destroy it.
 #pragma once
@@ -40,6 +41,9 @@ class Client {
   // `joins`: see protocol.h.
   base::Result<base::UniqueFd> ConnectAgent(bool joins = false);
   base::Status SayReceived();
+  // For one who stays connected longer than he uses the sandbox. The time it may be idle begins
+  // anew when the last use ends.
+  base::Status SetInUse(bool in_use);
   base::Status Stop(uint32_t grace_ms);
   base::Status Resume();
 

@@ -149,6 +149,9 @@ void Monitor::Handle(Client& client, const ToMonitor& message, std::vector<Uniqu
   } else if (message.received) {
     client.joined = false;
     return EndIfReceived();
+  } else if (message.use) {
+    client.in_use = message.use->in_use;
+    return UpdateIdle();
   } else if (message.resume && vmm_) {
     const base::Status resumed = ResumeDisks();
     if (resumed) reply.resumed.emplace();
@@ -184,9 +187,9 @@ base::Status Monitor::Listen() {
       FromMonitor refusal;
       refusal.failure = {agent::FailureCode::kLimit,
                          fmt::format("{} commands use this sandbox already", kMaxClients)};
-      return Answer({std::move(socket), {}, false}, refusal);
+      return Answer(Client(std::move(socket)), refusal);
     }
-    const auto client = clients_.insert(clients_.end(), Client{std::move(socket), {}, false});
+    const auto client = clients_.emplace(clients_.end(), std::move(socket));
     auto watch =
         loop_->Add(client->socket.get(), EPOLLIN, [this, client](uint32_t) { OnClient(client); });
     if (watch) {
@@ -227,7 +230,8 @@ base::Status Monitor::WriteState() {
 }
 
 void Monitor::UpdateIdle() {
-  const bool used = lease_.socket.valid() || !clients_.empty();
+  const bool used =
+      (lease_.socket.valid() && lease_.in_use) || std::ranges::any_of(clients_, &Client::in_use);
   // A stop that was asked for has its own grace.
   const bool counts = spec_.idle_ms && ready_ && !stop_reason_;
   if (!counts || used) return idle_.Disarm();

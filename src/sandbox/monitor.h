@@ -61,14 +61,18 @@ class Monitor {
 
  private:
   struct Client {
+    Client() = default;
+    explicit Client(base::UniqueFd connected) : socket(std::move(connected)) {}
+
     base::UniqueFd socket;
     base::Watch watch;
+    bool in_use = true;
     bool joined = false;  // reads the program's output, and has not said that it has it all
   };
   using Clients = std::list<Client>;
 
   Monitor(std::unique_ptr<base::EventLoop> loop, base::UniqueFd lease)
-      : loop_(std::move(loop)), lease_{std::move(lease), {}, false} {}
+      : loop_(std::move(loop)), lease_(std::move(lease)) {}
   base::Status Watch();
   base::Status Listen();
   void OnAcceptFailed();

@@ -4,9 +4,9 @@
 // The first socket is the lease (descriptor 3 of the monitor): its starter sends Start, and the
 // sandbox ends when the lease closes, unless it is detached and its program has been started.
 // Further clients connect to the control socket in the run directory and are served the same
-// requests, Start excepted; as long as one is connected the sandbox is not idle. Versions are
-// additive as in the agent protocol: N and N-1, unknown keys ignored, an unknown request answered
-// with kUnsupported.
+// requests, Start excepted; as long as one is connected that does not say otherwise (Use) the
+// sandbox is not idle. Versions are additive as in the agent protocol: N and N-1, unknown keys
+// ignored, an unknown request answered with kUnsupported.
 #pragma once
 
 #include <boost/describe.hpp>
@@ -94,6 +94,14 @@ BOOST_DESCRIBE_STRUCT(Stop, (), (grace_ms))
 struct Resume {};
 BOOST_DESCRIBE_STRUCT(Resume, (), ())
 
+// Whether this client's being connected counts as use, until it says otherwise; at first it does.
+// When the last use ends, idle_ms begins anew. Streams that were handed out do not count by
+// themselves. Not answered.
+struct Use {
+  bool in_use = true;
+};
+BOOST_DESCRIBE_STRUCT(Use, (), (in_use))
+
 struct ToMonitor {
   uint32_t version = kMonitorVersion;
   // Descriptor (index) of a file that holds the message, which is too long for a packet.
@@ -104,9 +112,10 @@ struct ToMonitor {
   std::optional<Stop> stop;
   std::optional<Resume> resume;
   std::optional<Received> received;
+  std::optional<Use> use;
 };
 BOOST_DESCRIBE_STRUCT(ToMonitor, (),
-                      (version, message_fd, start, connect_agent, stop, resume, received))
+                      (version, message_fd, start, connect_agent, stop, resume, received, use))
 
 enum class EndReason {
   kProgramEnded,  // a detached sandbox's program

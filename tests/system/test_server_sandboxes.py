@@ -3,10 +3,11 @@
 import json
 import os
 import pathlib
+import subprocess
 
 import pytest
 from conftest import run, wait_until
-from detached import drive, listed, name, start, wait_for_end  # noqa: F401 (name is a fixture)
+from detached import DRIVER, drive, listed, name, start, wait_for_end  # noqa: F401 (name is a fixture)
 
 
 def test_a_sandbox_needs_no_program(name):
@@ -63,6 +64,26 @@ def test_a_monitor_has_nothing_of_its_starter(name):
     assert int(status["SigIgn"], 16) == 0
     files = {os.readlink(f"/proc/{monitor}/fd/{fd}") for fd in os.listdir(f"/proc/{monitor}/fd")}
     assert not any("/images/" in file or "(deleted)" in file for file in files), files
+
+
+def test_a_client_that_only_watches_does_not_keep_a_sandbox_from_being_idle(name):
+    start(name, idle_ms=300)
+    done = drive("watch", json.dumps({"name": name, "in_use": False}))
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"it was idle for")
+
+
+def test_a_client_that_uses_a_sandbox_keeps_it(name):
+    start(name, idle_ms=300)
+    user = subprocess.Popen([DRIVER, "watch", json.dumps({"name": name})], stdout=subprocess.PIPE)
+    other = f"{name}-idle"
+    start(other, idle_ms=900)
+    wait_for_end(other)  # by then the used one would have ended three times over
+    run("rm", other)
+    assert listed(name)["status"] == "running"
+    user.kill()
+    user.wait()
+    assert wait_for_end(name)["end"].startswith("it was idle")
 
 
 def test_a_program_that_is_not_there_fails_the_start(name):

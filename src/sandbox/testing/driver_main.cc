@@ -3,6 +3,7 @@
 //
 //   sandbox_driver start JSON    a detached sandbox (StartRequest); prints its name once it is
 //                                ready, and leaves it alone
+//   sandbox_driver watch JSON    connects (WatchRequest), and prints how the sandbox ends
 //
 // Exit code 1 and a line on standard error where it fails.
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include "src/base/log.h"
 #include "src/base/paths.h"
 #include "src/image/store.h"
+#include "src/sandbox/client.h"
 #include "src/sandbox/further_program.h"
 #include "src/sandbox/launch.h"
 #include "src/sandbox/launch_plan.h"
@@ -33,9 +35,12 @@ struct StartRequest {
   std::vector<base::Bytes> env;
   std::string disk;  // its directory; empty: a temporary one
   bool reset = false;
+  std::optional<uint64_t> lifetime_ms;
+  std::optional<uint64_t> idle_ms;
 };
 BOOST_DESCRIBE_STRUCT(StartRequest, (),
-                      (image, name, program, ends_with_program, input, env, disk, reset))
+                      (image, name, program, ends_with_program, input, env, disk, reset,
+                       lifetime_ms, idle_ms))
 
 base::Result<LaunchPlan> Plan(const StartRequest& request) {
   const std::string home = TRY(base::ResolveHome());
@@ -45,6 +50,8 @@ base::Result<LaunchPlan> Plan(const StartRequest& request) {
   options.name = request.name;
   options.memory_bytes = 128 << 20;
   options.detached = true;
+  options.lifetime_ms = request.lifetime_ms;
+  options.idle_ms = request.idle_ms;
   const ProgramDefaults defaults =
       DefaultsOf(image.config, {.env = request.env, .workdir = {}, .user = {}});
   std::optional<PersistentDisk> disk;
@@ -84,6 +91,25 @@ base::Status Start(const std::string& json) {
   return result;
 }
 
+struct WatchRequest {
+  std::string name;
+  bool in_use = true;
+};
+BOOST_DESCRIBE_STRUCT(WatchRequest, (), (name, in_use))
+
+base::Status Watch(const std::string& json) {
+  const WatchRequest request = TRY(base::json::Parse<WatchRequest>(json));
+  const auto loop = TRY(base::EventLoop::Create());
+  Client::Callbacks callbacks;
+  callbacks.on_ended = [&](const Ended& ended) {
+    std::puts(ended.message.c_str());
+    loop->Stop();
+  };
+  const auto client = TRY(Client::Connect(*loop, request.name, std::move(callbacks)));
+  if (!request.in_use) TRY(client->SetInUse(false));
+  return loop->Run();
+}
+
 }  // namespace
 }  // namespace msb::sandbox
 
@@ -92,7 +118,7 @@ int main(int argc, char** argv) {
   base::ConfigureLog({.program = "sandbox_driver"});
   ::signal(SIGCHLD, SIG_IGN);  // leases are let go of
   const std::map<std::string, std::function<base::Status(const std::string&)>> commands = {
-      {"start", sandbox::Start}};
+      {"start", sandbox::Start}, {"watch", sandbox::Watch}};
   const auto command = argc == 3 ? commands.find(argv[1]) : commands.end();
   if (command == commands.end()) {
     std::fputs("usage: sandbox_driver COMMAND ARGUMENT\n", stderr);
