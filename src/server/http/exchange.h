@@ -87,6 +87,8 @@ class Exchange {
   virtual Cancellation& cancellation() = 0;
   // For the access log: what was asked for, beyond the path ("sandbox.start default/test").
   virtual void Note(std::string what) = 0;
+  // For the access log: whose key it is (its id, never the key).
+  virtual void NoteKey(std::string key_id) { (void)key_id; }
 };
 
 using Handler = std::function<Async<void>(Exchange&)>;
