@@ -23,6 +23,7 @@ base::Result<int> RunIn(const sandbox::FoundSandbox& found, Session::Style style
       session->loop(), found,
       {.on_stopping = [&](sandbox::EndReason reason) { session->SandboxStopping(reason); },
        .on_resumed = {},
+       .on_limits = {},
        .on_ended = [&](const sandbox::Ended& ended) { session->SandboxEnded(ended); },
        .on_failure = [&](const agent::Failure& failure) { session->Fail(failure.message.data); }}));
   // The sandbox ends with this program, and waits for us to have read all of it.

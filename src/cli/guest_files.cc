@@ -21,6 +21,7 @@ base::Result<std::unique_ptr<GuestFiles>> GuestFiles::Connect(const std::string&
       *files->loop_, sandbox,
       {.on_stopping = {},
        .on_resumed = {},
+       .on_limits = {},
        .on_ended = [raw](const sandbox::Ended&) { raw->ended_ = true; },
        .on_failure = [raw](const agent::Failure&) { raw->ended_ = true; }}));
   // SIGPIPE: nobody reads what we write; the write says so.

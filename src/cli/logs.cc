@@ -61,6 +61,7 @@ class Logs {
         *loop, found_,
         {.on_stopping = {},
          .on_resumed = {},
+         .on_limits = {},
          .on_ended = [&](const auto&) { loop->Stop(); },
          .on_failure =
              [&](const agent::Failure& failure) {

@@ -23,6 +23,7 @@ struct Row {
   uint64_t memory_bytes = 0;
   bool detached = false;
   int64_t created_ms = 0;
+  sandbox::Limits limits;
   std::optional<int64_t> ended_ms;
   std::optional<int32_t> program_exit_code;  // of one that went on without its program
   std::optional<int32_t> exit_code;
@@ -31,7 +32,7 @@ struct Row {
 };
 BOOST_DESCRIBE_STRUCT(Row, (),
                       (name, id, image, status, engine, command, memory_bytes, detached, created_ms,
-                       ended_ms, program_exit_code, exit_code, end, monitor_pid))
+                       limits, ended_ms, program_exit_code, exit_code, end, monitor_pid))
 
 Row RowOf(const sandbox::State& state) {
   Row row;
@@ -45,6 +46,7 @@ Row RowOf(const sandbox::State& state) {
   row.memory_bytes = state.memory_bytes;
   row.detached = state.detached;
   row.created_ms = state.created_ms;
+  row.limits = state.limits;
   if (state.phase == sandbox::Phase::kEnded) {
     if (state.ended_ms != 0) row.ended_ms = state.ended_ms;
     if (state.ended) row.exit_code = state.ended->exit_code;

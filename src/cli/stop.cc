@@ -69,6 +69,7 @@ class Stopper {
         *loop_, found,
         {.on_stopping = {},
          .on_resumed = {},
+         .on_limits = {},
          .on_ended = [this, &stopping](const sandbox::Ended&) { OnEnded(stopping); },
          .on_failure =
              [this, &stopping](const agent::Failure& failure) {
@@ -151,6 +152,7 @@ base::Status Resume(const std::string& name) {
       *loop, name,
       {.on_stopping = {},
        .on_resumed = [&] { loop->Stop(); },
+       .on_limits = {},
        .on_ended = [&](const sandbox::Ended& ended) { fail(ended.message); },
        .on_failure = [&](const agent::Failure& failure) { fail(failure.message.data); }}));
   TRY(client->Resume());

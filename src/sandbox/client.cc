@@ -62,10 +62,17 @@ base::Status Client::Resume() {
   return socket_->Send(message, {});
 }
 
+base::Status Client::SetLimits(const sandbox::SetLimits& limits) {
+  ToMonitor message;
+  message.set_limits = limits;
+  return socket_->Send(message, {});
+}
+
 void Client::OnMessage(const FromMonitor& message) {
   const Callbacks callbacks = callbacks_;  // one of them may destroy this
   if (message.stopping && callbacks.on_stopping) callbacks.on_stopping(*message.stopping);
   if (message.resumed && callbacks.on_resumed) callbacks.on_resumed();
+  if (message.limits && callbacks.on_limits) callbacks.on_limits(*message.limits);
   if (message.failure && callbacks.on_failure) callbacks.on_failure(*message.failure);
   if (message.ended && callbacks.on_ended) callbacks.on_ended(*message.ended);
 }

@@ -22,7 +22,8 @@ class Client {
  public:
   struct Callbacks {  // may be empty
     std::function<void(EndReason)> on_stopping;
-    std::function<void()> on_resumed;  // answers Resume
+    std::function<void()> on_resumed;              // answers Resume
+    std::function<void(const Limits&)> on_limits;  // answers SetLimits
     // Last call. A monitor that died without a word gives kVmmEnded.
     std::function<void(const Ended&)> on_ended;
     std::function<void(const agent::Failure&)> on_failure;  // a request was refused
@@ -46,6 +47,7 @@ class Client {
   base::Status SetInUse(bool in_use);
   base::Status Stop(uint32_t grace_ms);
   base::Status Resume();
+  base::Status SetLimits(const sandbox::SetLimits& limits);
 
  private:
   explicit Client(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}

@@ -152,11 +152,15 @@ void Monitor::Handle(Client& client, const ToMonitor& message, std::vector<Uniqu
   } else if (message.use) {
     client.in_use = message.use->in_use;
     return UpdateIdle();
+  } else if (message.set_limits && run_ && !stop_reason_) {
+    const base::Status changed = ChangeLimits(*message.set_limits);
+    if (changed) reply.limits = state_.limits;
+    if (!changed) reply.failure = {agent::FailureCode::kSystem, changed.error().message()};
   } else if (message.resume && vmm_) {
     const base::Status resumed = ResumeDisks();
     if (resumed) reply.resumed.emplace();
     if (!resumed) reply.failure = {agent::FailureCode::kSystem, resumed.error().message()};
-  } else if (message.connect_agent && phase_ == Phase::kStopping) {
+  } else if ((message.connect_agent || message.set_limits) && stop_reason_) {
     reply.failure = {agent::FailureCode::kBusy, "the sandbox is being stopped"};
   } else {
     reply.failure = {agent::FailureCode::kUnsupported, "an unknown request, or one out of turn"};
@@ -229,13 +233,48 @@ base::Status Monitor::WriteState() {
   return run_->WriteState(state_);
 }
 
+base::Status Monitor::CheckLimits(const SetLimits& limits) {
+  constexpr uint64_t kDay = 86'400'000;
+  for (const auto& limit : {limits.lifetime_ms, limits.idle_ms}) {
+    if (limit.value_or(0) <= kMaxLimitMs) continue;
+    return base::Fail(ErrorCode::kInvalid, "a limit of {} ms is too long: at most {} days", *limit,
+                      kMaxLimitMs / kDay);
+  }
+  return {};
+}
+
+void Monitor::ApplyLimits(const SetLimits& limits) {
+  const auto or_none = [](uint64_t ms) { return ms == 0 ? std::nullopt : std::optional(ms); };
+  if (limits.lifetime_ms) {
+    state_.limits.lifetime_ms = or_none(*limits.lifetime_ms);
+    state_.limits.lifetime_ends_ms.reset();
+    lifetime_.Disarm();
+  }
+  if (limits.lifetime_ms && *limits.lifetime_ms != 0) {
+    const auto ms = static_cast<int64_t>(*limits.lifetime_ms);
+    state_.limits.lifetime_ends_ms = WallClockMs() + ms;
+    lifetime_.Arm(std::chrono::milliseconds(ms));
+  }
+  if (limits.idle_ms) {
+    state_.limits.idle_ms = or_none(*limits.idle_ms);
+    idle_.Disarm();
+    UpdateIdle();
+  }
+}
+
+base::Status Monitor::ChangeLimits(const SetLimits& limits) {
+  TRY(CheckLimits(limits));
+  ApplyLimits(limits);
+  return WriteState();
+}
+
 void Monitor::UpdateIdle() {
   const bool used =
       (lease_.socket.valid() && lease_.in_use) || std::ranges::any_of(clients_, &Client::in_use);
   // A stop that was asked for has its own grace.
-  const bool counts = spec_.idle_ms && ready_ && !stop_reason_;
+  const bool counts = state_.limits.idle_ms && ready_ && !stop_reason_;
   if (!counts || used) return idle_.Disarm();
-  if (!idle_.armed()) idle_.Arm(std::chrono::milliseconds(*spec_.idle_ms));
+  if (!idle_.armed()) idle_.Arm(std::chrono::milliseconds(*state_.limits.idle_ms));
 }
 
 base::Status Monitor::MoveTo(int cpu) {
@@ -420,9 +459,9 @@ std::string Monitor::StopMessage() const {
   const auto seconds = [](const std::optional<uint64_t>& ms) { return ms.value_or(0) / 1000; };
   switch (*stop_reason_) {
     case EndReason::kLifetime:
-      return fmt::format("its lifetime of {} s is over", seconds(spec_.lifetime_ms));
+      return fmt::format("its lifetime of {} s is over", seconds(state_.limits.lifetime_ms));
     case EndReason::kIdle:
-      return fmt::format("it was idle for {} s", seconds(spec_.idle_ms));
+      return fmt::format("it was idle for {} s", seconds(state_.limits.idle_ms));
     default:
       return "stopped";
   }

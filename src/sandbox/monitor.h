@@ -102,6 +102,9 @@ class Monitor {
   // --- what happens then
   bool Apply(Happening happening);  // false: it changes nothing
   base::Status WriteState();
+  static base::Status CheckLimits(const SetLimits& limits);
+  void ApplyLimits(const SetLimits& limits);
+  base::Status ChangeLimits(const SetLimits& limits);
   void UpdateIdle();
   base::Status MoveTo(int cpu);
   void OnOutput(LogStream stream, std::string_view data);

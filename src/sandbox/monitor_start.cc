@@ -34,7 +34,8 @@ base::Result<UniqueFd> OpenHelper(const std::string& name) {
 base::Status Monitor::Start(const SandboxSpec& spec, const std::vector<UniqueFd>& fds) {
   spec_ = spec;
   deadline_.Arm(kStartDeadline);
-  if (spec.lifetime_ms) lifetime_.Arm(std::chrono::milliseconds(*spec.lifetime_ms));
+  TRY(CheckLimits({spec.lifetime_ms, spec.idle_ms}));
+  ApplyLimits({spec.lifetime_ms, spec.idle_ms});
   identity_ = TRY(TakeHostIdentity());
   const bool make_up = spec.detached && spec.name.empty();
   run_ = TRY(RunDirectory::Create(spec.id, make_up ? RunDirectory::kMakeUp : spec.name));

@@ -25,6 +25,7 @@ inline constexpr uint32_t kMonitorVersion = 1;
 inline constexpr uint32_t kOldestMonitorVersion = 1;
 inline constexpr int kLeaseFd = 3;
 inline constexpr size_t kMaxMonitorPacket = 64 * 1024;
+inline constexpr uint64_t kMaxLimitMs = uint64_t{100} * 365 * 86'400'000;  // 100 years
 inline constexpr size_t kMaxMonitorMessage = 4 * 1024 * 1024;
 
 // What the programs of a sandbox have in common where a request says nothing else; fields as in
@@ -59,9 +60,9 @@ struct SandboxSpec {
   // goes on, as one without a program does.
   bool ends_with_program = true;
   bool detached = false;
-  int32_t stop_signal = 15;  // the image's
-  std::optional<uint64_t> lifetime_ms;
-  std::optional<uint64_t> idle_ms;  // without a client, a detached sandbox ends after so long
+  int32_t stop_signal = 15;             // the image's
+  std::optional<uint64_t> lifetime_ms;  // this and the next: as in SetLimits
+  std::optional<uint64_t> idle_ms;      // without a client, a detached sandbox ends after so long
   agent::Configure configure;
   // Descriptors (index) of streams to be connected to the agent as soon as it listens.
   std::vector<uint32_t> streams;
@@ -102,6 +103,22 @@ struct Use {
 };
 BOOST_DESCRIBE_STRUCT(Use, (), (in_use))
 
+// New limits. An absent one stays as it is, 0 is none, else the time counts from now. Of an idle
+// sandbox the time that it may be idle begins anew. Answered by Limits.
+struct SetLimits {
+  std::optional<uint64_t> lifetime_ms;
+  std::optional<uint64_t> idle_ms;
+};
+BOOST_DESCRIBE_STRUCT(SetLimits, (), (lifetime_ms, idle_ms))
+
+// Those that are in force; absent: none.
+struct Limits {
+  std::optional<uint64_t> lifetime_ms;      // since its start, or since it was set
+  std::optional<int64_t> lifetime_ends_ms;  // wall clock since 1970
+  std::optional<uint64_t> idle_ms;
+};
+BOOST_DESCRIBE_STRUCT(Limits, (), (lifetime_ms, lifetime_ends_ms, idle_ms))
+
 struct ToMonitor {
   uint32_t version = kMonitorVersion;
   // Descriptor (index) of a file that holds the message, which is too long for a packet.
@@ -113,9 +130,11 @@ struct ToMonitor {
   std::optional<Resume> resume;
   std::optional<Received> received;
   std::optional<Use> use;
+  std::optional<SetLimits> set_limits;
 };
 BOOST_DESCRIBE_STRUCT(ToMonitor, (),
-                      (version, message_fd, start, connect_agent, stop, resume, received, use))
+                      (version, message_fd, start, connect_agent, stop, resume, received, use,
+                       set_limits))
 
 enum class EndReason {
   kProgramEnded,  // a detached sandbox's program
@@ -162,10 +181,11 @@ struct FromMonitor {
   std::optional<EndReason> stopping;  // to all: programs are told to end, Ended will follow
   std::optional<Ended> ended;
   std::optional<Resume> resumed;          // answers Resume
+  std::optional<Limits> limits;           // answers SetLimits
   std::optional<agent::Failure> failure;  // of the last request
 };
 BOOST_DESCRIBE_STRUCT(FromMonitor, (),
-                      (version, running, program_started, notice, stopping, ended, resumed,
+                      (version, running, program_started, notice, stopping, ended, resumed, limits,
                        failure))
 
 }  // namespace msb::sandbox

@@ -47,6 +47,7 @@ struct State {
   uint64_t memory_bytes = 0;
   std::string disk_path;  // empty: its writable disk has no name, and goes with it
   bool detached = false;
+  Limits limits;
   Phase phase = Phase::kStarting;
   int64_t created_ms = 0;  // wall clock since 1970
   int64_t ended_ms = 0;    // 0: it has not, or nobody knows when
@@ -57,8 +58,8 @@ struct State {
 };
 BOOST_DESCRIBE_STRUCT(State, (),
                       (version, id, name, boot_id, engine, image, defaults, program,
-                       ends_with_program, program_end, memory_bytes, disk_path, detached, phase,
-                       created_ms, ended_ms, monitor, vmm, guest, ended))
+                       ends_with_program, program_end, memory_bytes, disk_path, detached, limits,
+                       phase, created_ms, ended_ms, monitor, vmm, guest, ended))
 
 inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kLockFile = "lock";

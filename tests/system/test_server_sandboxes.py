@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 from conftest import run, wait_until
@@ -84,6 +85,40 @@ def test_a_client_that_uses_a_sandbox_keeps_it(name):
     user.kill()
     user.wait()
     assert wait_for_end(name)["end"].startswith("it was idle")
+
+
+def set_limits(name, **limits):
+    done = drive("limits", json.dumps({"name": name, "limits": limits}))
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def test_a_lifetime_can_be_set_while_it_runs_and_counts_from_then(name):
+    start(name)
+    assert listed(name)["limits"] == {}
+    before = time.time() * 1000
+    limits = set_limits(name, lifetime_ms=3_600_000)
+    assert before + 3_590_000 < limits["lifetime_ends_ms"] < time.time() * 1000 + 3_610_000
+    assert listed(name)["limits"] == limits
+    set_limits(name, lifetime_ms=1)
+    row = wait_for_end(name)
+    assert row["end"].startswith("its lifetime") and row["exit_code"] == 124
+
+
+def test_a_limit_can_be_taken_away_and_the_others_stay(name):
+    start(name, lifetime_ms=3_600_000, idle_ms=7_200_000)
+    assert set(listed(name)["limits"]) == {"lifetime_ms", "lifetime_ends_ms", "idle_ms"}
+    assert set_limits(name, lifetime_ms=0) == {"idle_ms": 7_200_000}
+    assert set_limits(name, idle_ms=0) == {}
+    set_limits(name, idle_ms=1)
+    assert wait_for_end(name)["end"].startswith("it was idle")
+
+
+def test_a_limit_beyond_all_reason_is_refused(name):
+    start(name)
+    done = drive("limits", json.dumps({"name": name, "limits": {"lifetime_ms": 2**63}}))
+    assert done.returncode == 1
+    assert b"at most 36500 days" in done.stderr
 
 
 def test_a_program_that_is_not_there_fails_the_start(name):

@@ -4,6 +4,7 @@
 //   sandbox_driver start JSON    a detached sandbox (StartRequest); prints its name once it is
 //                                ready, and leaves it alone
 //   sandbox_driver watch JSON    connects (WatchRequest), and prints how the sandbox ends
+//   sandbox_driver limits JSON   sets limits (LimitsRequest), and prints what is in force
 //
 // Exit code 1 and a line on standard error where it fails.
 #include <signal.h>
@@ -97,6 +98,35 @@ struct WatchRequest {
 };
 BOOST_DESCRIBE_STRUCT(WatchRequest, (), (name, in_use))
 
+struct LimitsRequest {
+  std::string name;
+  SetLimits limits;
+};
+BOOST_DESCRIBE_STRUCT(LimitsRequest, (), (name, limits))
+
+base::Status ChangeLimits(const std::string& json) {
+  const LimitsRequest request = TRY(base::json::Parse<LimitsRequest>(json));
+  const auto loop = TRY(base::EventLoop::Create());
+  base::Status result;
+  Client::Callbacks callbacks;
+  callbacks.on_limits = [&](const Limits& limits) {
+    std::puts(base::json::Write(limits).c_str());
+    loop->Stop();
+  };
+  callbacks.on_failure = [&](const agent::Failure& failure) {
+    result = base::Fail(base::ErrorCode::kSystem, "{}", failure.message.data);
+    loop->Stop();
+  };
+  callbacks.on_ended = [&](const Ended& ended) {
+    result = base::Fail(base::ErrorCode::kClosed, "{}", ended.message);
+    loop->Stop();
+  };
+  const auto client = TRY(Client::Connect(*loop, request.name, std::move(callbacks)));
+  TRY(client->SetLimits(request.limits));
+  TRY(loop->Run());
+  return result;
+}
+
 base::Status Watch(const std::string& json) {
   const WatchRequest request = TRY(base::json::Parse<WatchRequest>(json));
   const auto loop = TRY(base::EventLoop::Create());
@@ -118,7 +148,7 @@ int main(int argc, char** argv) {
   base::ConfigureLog({.program = "sandbox_driver"});
   ::signal(SIGCHLD, SIG_IGN);  // leases are let go of
   const std::map<std::string, std::function<base::Status(const std::string&)>> commands = {
-      {"start", sandbox::Start}, {"watch", sandbox::Watch}};
+      {"start", sandbox::Start}, {"watch", sandbox::Watch}, {"limits", sandbox::ChangeLimits}};
   const auto command = argc == 3 ? commands.find(argv[1]) : commands.end();
   if (command == commands.end()) {
     std::fputs("usage: sandbox_driver COMMAND ARGUMENT\n", stderr);
