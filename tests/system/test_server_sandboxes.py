@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import time
 
@@ -119,6 +120,29 @@ def test_a_limit_beyond_all_reason_is_refused(name):
     done = drive("limits", json.dumps({"name": name, "limits": {"lifetime_ms": 2**63}}))
     assert done.returncode == 1
     assert b"at most 36500 days" in done.stderr
+
+
+def usage(name):
+    done = drive("usage", name)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def test_usage_counts_what_the_guest_does_whoever_does_it(name):
+    start(name)
+    before = usage(name)
+    # Many processes that end, and one that goes on.
+    burn = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
+    done = run("exec", name, "--", "/bin/sh", "-c",
+               f"for n in 1 2 3 4 5 6 7 8; do sh -c '{burn}'; done; dd if=/dev/zero of=/tmp/x bs=1M count=32; times")
+    assert done.returncode == 0, done.stderr.decode()
+    after = usage(name)
+    minutes, seconds = re.findall(rb"(\d+)m([\d.]+)s", done.stdout)[2]  # of children: user
+    spent_us = (int(minutes) * 60 + float(seconds)) * 1e6
+    assert after["cpu_us"] - before["cpu_us"] >= spent_us / 2
+    grown = after["memory_bytes"] - before["memory_bytes"]
+    assert 32 << 20 <= grown <= 128 << 20
+    assert after["disk_bytes"] == -1
 
 
 def test_a_program_that_is_not_there_fails_the_start(name):

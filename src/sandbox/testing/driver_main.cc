@@ -5,6 +5,7 @@
 //                                ready, and leaves it alone
 //   sandbox_driver watch JSON    connects (WatchRequest), and prints how the sandbox ends
 //   sandbox_driver limits JSON   sets limits (LimitsRequest), and prints what is in force
+//   sandbox_driver usage NAME    prints what it takes of the host
 //
 // Exit code 1 and a line on standard error where it fails.
 #include <signal.h>
@@ -23,6 +24,7 @@
 #include "src/sandbox/further_program.h"
 #include "src/sandbox/launch.h"
 #include "src/sandbox/launch_plan.h"
+#include "src/sandbox/usage.h"
 
 namespace msb::sandbox {
 namespace {
@@ -98,6 +100,17 @@ struct WatchRequest {
 };
 BOOST_DESCRIBE_STRUCT(WatchRequest, (), (name, in_use))
 
+base::Status PrintUsage(const std::string& name) {
+  const FoundSandbox found = TRY(FindSandbox(name));
+  const auto usage = ReadUsage(found.state);
+  if (!usage) return base::Fail(base::ErrorCode::kClosed, "it has ended");
+  std::printf("{\"cpu_us\":%llu,\"memory_bytes\":%llu,\"disk_bytes\":%lld}\n",
+              static_cast<unsigned long long>(usage->cpu_us),
+              static_cast<unsigned long long>(usage->memory_bytes),
+              usage->disk_bytes ? static_cast<long long>(*usage->disk_bytes) : -1LL);
+  return {};
+}
+
 struct LimitsRequest {
   std::string name;
   SetLimits limits;
@@ -148,7 +161,10 @@ int main(int argc, char** argv) {
   base::ConfigureLog({.program = "sandbox_driver"});
   ::signal(SIGCHLD, SIG_IGN);  // leases are let go of
   const std::map<std::string, std::function<base::Status(const std::string&)>> commands = {
-      {"start", sandbox::Start}, {"watch", sandbox::Watch}, {"limits", sandbox::ChangeLimits}};
+      {"start", sandbox::Start},
+      {"watch", sandbox::Watch},
+      {"limits", sandbox::ChangeLimits},
+      {"usage", sandbox::PrintUsage}};
   const auto command = argc == 3 ? commands.find(argv[1]) : commands.end();
   if (command == commands.end()) {
     std::fputs("usage: sandbox_driver COMMAND ARGUMENT\n", stderr);
