@@ -47,6 +47,7 @@ class Context {
   void Kill(const std::string& why);
 
   api::ContextInfo Info() const;
+  std::string process_id() const { return driver_ ? driver_->process_id() : ""; }
 
  private:
   struct Running;  // of one Run

@@ -1,6 +1,7 @@
 #include "src/server/guest.h"
 
 #include "src/base/bytes.h"
+#include "src/server/file_stream.h"
 
 namespace msb::server {
 namespace {
@@ -149,36 +150,11 @@ Async<base::Status> Guest::Rename(agent::Rename request) {
 
 Async<base::Result<agent::FileStatus>> Guest::WriteFile(agent::WriteFile request,
                                                         std::string content) {
-  struct State {
-    explicit State(boost::asio::any_io_executor executor) : changed(std::move(executor)) {}
-    Event changed;
-    std::optional<base::Result<agent::FileStatus>> result;
-  };
-  const auto state = std::make_shared<State>(loop_.executor());
-  agent::FileTransfer::Callbacks callbacks;
-  callbacks.on_writable = [state] { state->changed.Set(); };
-  callbacks.on_done = [state](const agent::FileStatus& status) {
-    state->result = status;
-    state->changed.Set();
-  };
-  callbacks.on_failed = [state](const agent::Failure& failure) {
-    state->result = ErrorOf(failure);
-    state->changed.Set();
-  };
-  CO_TRY(base::UniqueFd stream, NewStream());
-  CO_TRY(const auto transfer, agent::FileTransfer::Write(loop_.events(), std::move(stream), request,
-                                                         std::move(callbacks)));
-  std::string_view rest = content;
-  bool finished = false;
-  while (!state->result) {
-    rest.remove_prefix(transfer->Put(rest));
-    if (rest.empty() && !std::exchange(finished, true)) transfer->Finish();
-    state->changed.Clear();
-    if (!co_await state->changed.Wait(Clock::now() + kPatience)) {
-      co_return Fail(ErrorCode::kTimeout, "the sandbox's agent does not answer");
-    }
-  }
-  co_return *std::move(state->result);
+  FileWriting writing(*this);
+  Cancellation never;
+  CO_TRY(writing.Open(request));
+  CO_TRY(co_await writing.Put(content, never));
+  co_return co_await writing.Finish(never);
 }
 
 }  // namespace msb::server

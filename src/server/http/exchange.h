@@ -83,6 +83,9 @@ class Exchange {
   // kInvalid if the request is not a WebSocket handshake; then the caller responds.
   virtual Async<base::Result<std::unique_ptr<WebSocket>>> Upgrade(size_t max_message_bytes) = 0;
 
+  // Whether an answer was begun.
+  virtual bool answered() const = 0;
+
   // Cancelled when the client goes away before it has its answer, or the server ends in a hurry.
   virtual Cancellation& cancellation() = 0;
   // For the access log: what was asked for, beyond the path ("sandbox.start default/test").

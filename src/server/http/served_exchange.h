@@ -40,7 +40,7 @@ class ServedExchange : public Exchange {
   // The handler is done. True if the connection can serve another request.
   bool Finish();
 
-  bool answered() const { return state_ != State::kOpen; }
+  bool answered() const override { return state_ != State::kOpen; }
   int status() const { return status_; }
   const std::optional<std::string>& note() const { return note_; }
   const std::optional<std::string>& key() const { return key_; }

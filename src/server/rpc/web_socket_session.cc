@@ -1,0 +1,85 @@
+#include "src/server/rpc/web_socket_session.h"
+
+#include "src/server/rpc/endpoint.h"
+#include "src/server/rpc/event_stream.h"
+
+namespace msb::server::rpc {
+
+using base::json::Object;
+using base::json::Value;
+
+// Says a call's events to the client.
+class WebSocketSession::Notifier : public Sink {
+ public:
+  Notifier(WebSocketSession& session, Value id) : session_(session), id_(std::move(id)) {}
+
+  Async<base::Status> Put(StreamEvent event) override {
+    co_return co_await session_.Send(
+        Object{{"jsonrpc", "2.0"},
+               {"method", "sandbox.event"},
+               {"params", Object{{"id", id_}, {"event", NameOf(event)}, {"data", DataOf(event)}}}});
+  }
+
+ private:
+  WebSocketSession& session_;
+  Value id_;
+};
+
+WebSocketSession::WebSocketSession(Loop& loop, Service& service, CallCounters& counters,
+                                   Caller caller, std::unique_ptr<http::WebSocket> socket)
+    : loop_(loop),
+      service_(service),
+      counters_(counters),
+      caller_(std::move(caller)),
+      socket_(std::move(socket)),
+      idle_(loop.executor()) {
+  idle_.Set();
+}
+
+Async<void> WebSocketSession::Run() {
+  const auto self = shared_from_this();
+  for (;;) {
+    const auto message = co_await socket_->Receive();
+    if (!message) {
+      if (message.error().code() == base::ErrorCode::kLimit) {
+        co_await socket_->Close(1009, "the message is too long");
+      }
+      break;
+    }
+    auto request = ParseRequest(*message);
+    if (!request) {
+      if (!co_await Send(ResponseOf(request.error()))) break;
+      continue;
+    }
+    if (open_ >= Endpoint::kMaxOpenCalls) {
+      const ApiError error{429, 3002,
+                           fmt::format("{} calls are open on this connection already", open_)};
+      if (!co_await Send(ResponseOf(request->id, error))) break;
+      continue;
+    }
+    ++open_;
+    idle_.Clear();
+    loop_.Spawn(ServeOne(*std::move(request)));
+  }
+  closed_.Cancel();
+  co_await idle_.Wait();
+}
+
+Async<void> WebSocketSession::ServeOne(Request request) {
+  const auto self = shared_from_this();
+  const Value id = request.id;
+  Notifier notifier(*this, id);
+  Call call{.caller = caller_, .cancellation = closed_, .sink = nullptr};
+  if (request.method->streams) call.sink = &notifier;
+  auto result = co_await Serve(service_, counters_, call, std::move(request));
+  // A client that has gone needs no answer.
+  (void)co_await Send(result ? ResponseOf(id, *std::move(result))
+                             : ResponseOf(id, ApiErrorOf(result.error())));
+  if (--open_ == 0) idle_.Set();
+}
+
+Async<base::Status> WebSocketSession::Send(Value message) {
+  co_return co_await socket_->Send(base::json::WriteValue(message));
+}
+
+}  // namespace msb::server::rpc

@@ -1,0 +1,119 @@
+// Sandboxes: all sandboxes of the server: started, found, stopped, removed.
+//
+// The truth is on the host, not here: a sandbox runs when its run lock is held (src/sandbox), and
+// what it is made of is in Storage. This keeps the conversations with those that are in use, and is
+// as good after a kill -9 as before. Owned by the server; one thread. Names were checked.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/base/result.h"
+#include "src/image/store.h"
+#include "src/sandbox/launch.h"
+#include "src/sandbox/launch_plan.h"
+#include "src/server/async.h"
+#include "src/server/auth/caller.h"
+#include "src/server/instance.h"
+#include "src/server/lock.h"
+#include "src/server/loop.h"
+#include "src/server/storage.h"
+
+namespace msb::server {
+
+// What a sandbox takes of the host.
+struct Measurement {
+  uint64_t cpu_us = 0;  // since it was started
+  uint64_t memory_bytes = 0;
+  uint64_t disk_bytes = 0;
+};
+
+class Sandboxes {
+ public:
+  // `home`: of microsandbox, where images are. `directory`: of Storage.
+  static base::Result<std::unique_ptr<Sandboxes>> Open(Loop& loop, std::string home,
+                                                       const std::string& directory);
+  Sandboxes(const Sandboxes&) = delete;
+
+  // Goes on to its end even if the caller goes. Nothing to do if it runs and is what is wanted.
+  Async<base::Status> Start(SandboxKey key, std::optional<api::Config> given, bool reset,
+                            Caller caller);
+  // kNotFound says whether it does not exist or does not run.
+  Async<base::Result<Instance::Use>> Find(SandboxKey key);
+  // True: it ran. kNotFound if there is none.
+  Async<base::Result<bool>> Stop(SandboxKey key, std::chrono::milliseconds grace);
+  // With its disk; kNotFound if there is none.
+  Async<base::Status> Remove(SandboxKey key);
+
+  struct Listed {
+    SandboxKey key;
+    std::optional<StoredSandbox> stored;
+    std::optional<sandbox::State> state;  // of its last run, if that is known
+    bool running() const { return state && state->phase != sandbox::Phase::kEnded; }
+  };
+  // In the order of their names. `name_space`: "*" for all.
+  base::Result<std::vector<Listed>> List(std::string_view name_space) const;
+
+  const Storage& storage() const { return storage_; }
+  // Of one that runs, if this server has spoken with it.
+  std::shared_ptr<Instance> Known(const SandboxKey& key) const;
+  // Of one that runs.
+  Measurement Measure(const Listed& listed) const;
+  // Of any.
+  api::SandboxMetrics MetricsOf(const Listed& listed);
+  // Bytes that its disk takes on the host; 0 if it has none.
+  uint64_t DiskUsage(const SandboxKey& key) const;
+
+ private:
+  struct Entry {
+    explicit Entry(boost::asio::any_io_executor executor) : lock(std::move(executor)) {}
+    Lock lock;  // held while it is started, stopped or removed
+    std::shared_ptr<Instance> instance;
+  };
+  // What a start that is under way will use.
+  struct Reservation {
+    std::string key_id;
+    api::Config config;
+  };
+
+  // CPU time at the last look, for a percentage.
+  struct CpuLook {
+    int64_t at_ns = 0;  // CLOCK_MONOTONIC
+    uint64_t cpu_us = 0;
+    double percent = 0;
+  };
+
+  Sandboxes(Loop& loop, std::string home, Storage storage)
+      : loop_(loop), home_(std::move(home)), storage_(std::move(storage)) {}
+
+  std::shared_ptr<Entry> EntryOf(const SandboxKey& key);
+  // An entry that nobody else uses, of a sandbox that does not run.
+  void Forget(const SandboxKey& key, const std::shared_ptr<Entry>& entry);
+  Async<base::Status> StartLocked(const SandboxKey& key, std::optional<api::Config> given,
+                                  bool reset, const Caller& caller, Entry& entry);
+  Async<base::Result<bool>> StopLocked(const SandboxKey& key, std::chrono::milliseconds grace,
+                                       Entry& entry);
+  base::Result<std::shared_ptr<Instance>> Running(const SandboxKey& key, Entry& entry);
+  base::Error NotRunning(const SandboxKey& key) const;
+  base::Status CheckLimits(const SandboxKey& key, const api::Config& config,
+                           const Caller& caller) const;
+  Async<base::Status> Launch(const SandboxKey& key, const api::Config& config, bool reset,
+                             const Caller& caller, Entry& entry);
+  base::Result<sandbox::LaunchPlan> Plan(const SandboxKey& key, const api::Config& config,
+                                         bool reset, const Caller& caller) const;
+  double Percent(const sandbox::State& state, uint64_t cpu_us);
+  Async<base::Status> PutScripts(Instance& instance, const api::Config& config);
+
+  Loop& loop_;
+  const std::string home_;
+  Storage storage_;
+  std::map<SandboxKey, std::shared_ptr<Entry>> entries_;
+  std::map<SandboxKey, Reservation> starting_;
+  std::map<std::string, CpuLook> looks_;  // by id
+  Cancellation never_;
+};
+
+}  // namespace msb::server
