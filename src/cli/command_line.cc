@@ -3,8 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <sstream>
 
+#include "src/base/quantities.h"
 #include "src/cli/exit_codes.h"
-#include "src/cli/values.h"
 #include "src/sandbox/environment.h"
 #include "src/sandbox/names.h"
 
@@ -23,7 +23,7 @@ CLI::Validator Checked(Parse parse, const char* name) {
 }
 
 base::Status InRange(const std::string& text, uint64_t least, uint64_t most, const char* what) {
-  const uint64_t size = TRY(ParseSize(text));
+  const uint64_t size = TRY(base::ParseSize(text));
   if (size >= least && size <= most) return {};
   return base::Fail(base::ErrorCode::kInvalid, "{} {} is out of range: {} MiB to {} MiB", what,
                     text, least >> 20, most >> 20);
@@ -252,7 +252,7 @@ class Parser {
   static void AddDuration(CLI::App* command, const char* flag, std::string& into,
                           const char* description) {
     command->add_option(flag, into, description)
-        ->check(Checked([](const std::string& t) { return ParseDuration(t); }, "DURATION"));
+        ->check(Checked([](const std::string& t) { return base::ParseDuration(t); }, "DURATION"));
   }
 
   void AddExec() {
@@ -378,11 +378,11 @@ class Parser {
       return Leave{"msb: error: --tty is for a sandbox that is left alone: add -d\n", kOwnFailure};
     }
     exe.arguments = after_dashes_;
-    if (!exe_text_.lifetime.empty()) exe.lifetime_ms = *ParseDuration(exe_text_.lifetime);
-    if (!exe_text_.idle.empty()) exe.idle_ms = *ParseDuration(exe_text_.idle);
+    if (!exe_text_.lifetime.empty()) exe.lifetime_ms = *base::ParseDuration(exe_text_.lifetime);
+    if (!exe_text_.idle.empty()) exe.idle_ms = *base::ParseDuration(exe_text_.idle);
     exe.image = exe_text_.image + exe_text_.positional_image;
-    exe.memory_bytes = *ParseSize(exe_text_.memory);
-    exe.disk_bytes = *ParseSize(exe_text_.disk);
+    exe.memory_bytes = *base::ParseSize(exe_text_.memory);
+    exe.disk_bytes = *base::ParseSize(exe_text_.disk);
     if (!exe_text_.cpu_list.empty()) exe.cpu_list = *base::ParseCpuList(exe_text_.cpu_list);
     for (const std::string& entry : exe_text_.env) exe.env.emplace_back(entry);
     return line_;

@@ -1,18 +1,12 @@
-#include "src/cli/values.h"
+#include "src/base/quantities.h"
 
 #include <algorithm>
 #include <charconv>
 #include <utility>
 
-namespace msb::cli {
-namespace {
+namespace msb::base {
 
-using base::ErrorCode;
-using base::Fail;
-
-}  // namespace
-
-base::Result<uint64_t> ParseSize(std::string_view text) {
+Result<uint64_t> ParseSize(std::string_view text) {
   constexpr uint64_t kLimit = uint64_t{1} << 50;
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -31,7 +25,7 @@ base::Result<uint64_t> ParseSize(std::string_view text) {
   return number * scale;
 }
 
-base::Result<uint64_t> ParseDuration(std::string_view text) {
+Result<uint64_t> ParseDuration(std::string_view text) {
   constexpr uint64_t kSecond = 1000, kMinute = 60 * kSecond, kHour = 60 * kMinute;
   constexpr uint64_t kDay = 24 * kHour;
   static constexpr std::pair<std::string_view, uint64_t> kUnits[] = {
@@ -52,4 +46,4 @@ base::Result<uint64_t> ParseDuration(std::string_view text) {
   return number * found->second;
 }
 
-}  // namespace msb::cli
+}  // namespace msb::base

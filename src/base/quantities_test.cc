@@ -1,8 +1,8 @@
-#include "src/cli/values.h"
+#include "src/base/quantities.h"
 
 #include <gtest/gtest.h>
 
-namespace msb::cli {
+namespace msb::base {
 namespace {
 
 TEST(SizeTest, AnIntegerIsMebibytes) { EXPECT_EQ(*ParseSize("512"), 512ull << 20); }
@@ -42,4 +42,4 @@ TEST(DurationTest, NonsenseIsAnErrorThatQuotesIt) {
 }
 
 }  // namespace
-}  // namespace msb::cli
+}  // namespace msb::base
