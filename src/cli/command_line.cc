@@ -5,6 +5,7 @@
 
 #include "src/base/quantities.h"
 #include "src/cli/exit_codes.h"
+
 #include "src/sandbox/environment.h"
 #include "src/sandbox/names.h"
 
@@ -94,7 +95,7 @@ class Parser {
     AddStop();
     AddRemove();
     AddResume();
-    AddImage();
+    AddImageAndServer();
     AddCompletion();
     CLI::App* doctor = app_.add_subcommand(
         "doctor", "Say what this host can run, what is missing and how to mend it");
@@ -132,8 +133,9 @@ class Parser {
     const bool exe = name == "exe" || name == "x";
     // What runs a program leaves its exit codes to it.
     const bool runs = exe || name == "exec" || name == "attach";
-    if (command != arguments.end() && *command == "image") {
-      image_.arguments.assign(command + 1, arguments.end());  // as they are: msb-image parses them
+    if (name == "image" || name == "server") {
+      auto& passed = name == "image" ? image_.arguments : server_.arguments;
+      passed.assign(command + 1, arguments.end());  // as they are: msb-image, msb-server parse them
       arguments.erase(command + 1, arguments.end());
     } else if (const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
                dashes != arguments.end()) {
@@ -344,9 +346,11 @@ class Parser {
     resume->callback([this] { line_.command = resume_; });
   }
 
-  void AddImage() {
+  void AddImageAndServer() {
     app_.add_subcommand("image", "Load, import, tag, list, inspect, check, save and remove images")
         ->callback([this] { line_.command = image_; });
+    app_.add_subcommand("server", "Start, stop and show the server; make API keys for it")
+        ->callback([this] { line_.command = server_; });
   }
 
   void AddCompletion() {
@@ -417,6 +421,7 @@ class Parser {
   ResumeOptions resume_;
   std::vector<std::string> after_dashes_;
   ImageOptions image_;
+  ServerOptions server_;
   CompletionOptions completion_;
   DoctorOptions doctor_;
 };

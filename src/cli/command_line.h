@@ -90,6 +90,10 @@ struct ImageOptions {
   std::vector<std::string> arguments;  // for msb-image, which parses them itself
 };
 
+struct ServerOptions {
+  std::vector<std::string> arguments;  // for msb-server, likewise
+};
+
 struct DoctorOptions {
   bool json = false;
 };
@@ -105,8 +109,8 @@ struct VersionOptions {};
 struct CommandLine {
   base::LogLevel log_level = base::LogLevel::kWarning;
   std::variant<VersionOptions, ExeOptions, ExecOptions, AttachOptions, CopyOptions, PsOptions,
-               LogsOptions, StopOptions, RemoveOptions, ResumeOptions, ImageOptions, DoctorOptions,
-               CompletionOptions>
+               LogsOptions, StopOptions, RemoveOptions, ResumeOptions, ImageOptions, ServerOptions,
+               DoctorOptions, CompletionOptions>
       command;
 };
 

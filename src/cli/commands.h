@@ -17,6 +17,7 @@ int RunStop(const StopOptions& options);
 int RunRemove(const RemoveOptions& options);
 int RunResume(const ResumeOptions& options);
 int RunImage(const ImageOptions& options);
+int RunServer(const ServerOptions& options);
 int RunCompletion(const CompletionOptions& options);
 int RunDoctor(const DoctorOptions& options);
 int RunVersion();

@@ -33,6 +33,7 @@ int Run(const StopOptions& options) { return RunStop(options); }
 int Run(const RemoveOptions& options) { return RunRemove(options); }
 int Run(const ResumeOptions& options) { return RunResume(options); }
 int Run(const ImageOptions& options) { return RunImage(options); }
+int Run(const ServerOptions& options) { return RunServer(options); }
 int Run(const CompletionOptions& options) { return RunCompletion(options); }
 int Run(const DoctorOptions& options) { return RunDoctor(options); }
 

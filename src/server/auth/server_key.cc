@@ -33,7 +33,7 @@ base::Result<std::string> CheckKey(std::string text) {
   if (text.size() < kMinKeyBytes || text.size() > kMaxKeyBytes ||
       !std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; })) {
     return Fail(ErrorCode::kInvalid,
-                "that is no key: a server key is one line of {} characters or more, without blanks "
+                "it is no key: a server's key is one line of {} characters or more, without blanks "
                 "(openssl rand -hex 32)",
                 kMinKeyBytes);
   }

@@ -1,0 +1,88 @@
+#include "src/server/program/serve.h"
+
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <csignal>
+#include <ctime>
+#include <optional>
+
+#include "src/base/log.h"
+#include "src/base/paths.h"
+#include "src/server/auth/authenticator.h"
+#include "src/server/engine.h"
+#include "src/server/http/peer_check.h"
+#include "src/server/http/server.h"
+#include "src/server/loop.h"
+#include "src/server/program/server_log.h"
+#include "src/server/routes.h"
+
+namespace msb::server {
+namespace {
+
+constexpr auto kDrain = std::chrono::seconds(10);  // what running requests have to end in
+
+Async<void> EndOnSignal(Loop& loop, http::Server& server) {
+  boost::asio::signal_set signals(loop.executor(), SIGTERM, SIGINT);
+  (void)co_await signals.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+  // A second one ends it at once.
+  signals.clear();
+  ::signal(SIGTERM, SIG_DFL);
+  ::signal(SIGINT, SIG_DFL);
+  co_await server.Drain(Clock::now() + kDrain);
+  loop.io().stop();
+}
+
+std::string UrlOf(const http::Endpoint& endpoint) {
+  const std::string address = endpoint.address().to_string();
+  return fmt::format(fmt::runtime(endpoint.address().is_v6() ? "http://[{}]:{}" : "http://{}:{}"),
+                     address, endpoint.port());
+}
+
+// Where the requests are logged; standard error is the server's log if it is detached.
+base::Result<std::unique_ptr<http::AccessLog>> OpenLog(const ServerOptions& options) {
+  if (!options.detached) return std::make_unique<http::FileAccessLog>(STDERR_FILENO);
+  auto log = TRY(ServerLog::Open(TRY(base::OpenHome(options.home, base::HomeMode::kMustExist))));
+  base::ConfigureLog({.level = base::LogLevel::kInfo, .json = true, .program = "msb-server"});
+  return std::make_unique<ServerLog>(std::move(log));
+}
+
+}  // namespace
+
+base::Status Serve(const ServerOptions& options, const Ready& ready) {
+  const base::UniqueFd home = TRY(base::OpenHome(options.home, base::HomeMode::kMustExist));
+  const PidFile pid_file = TRY(PidFile::Take(home.get()));
+  const std::unique_ptr<http::AccessLog> log = TRY(OpenLog(options));
+  const std::unique_ptr<Loop> loop = TRY(Loop::Create());
+  const std::unique_ptr<Engine> engine = TRY(Engine::Open(*loop, options.home, options.directory));
+  http::Counters counters;
+  Routes routes(*loop, *engine, counters, Authenticator(options.key));
+
+  http::Site site;
+  site.policy = options.policy;
+  site.access_log = log.get();
+  site.counters = &counters;
+  routes.AddTo(site.router);
+  http::Server server(loop->io(), std::move(site),
+                      options.own_user_only ? http::Admit(http::AdmitOwnUser) : http::Admit());
+
+  ServerRecord record;
+  record.pid = ::getpid();
+  record.directory = options.directory;
+  record.started_s = ::time(nullptr);
+  if (options.detached) record.log = options.home + "/" + kLogFile;
+  for (const std::string& host : options.hosts) {
+    record.urls.push_back(UrlOf(TRY(server.Listen(host, options.port))));
+  }
+  TRY(pid_file.Write(record));
+  loop->Spawn(EndOnSignal(*loop, server));
+  LOG(kInfo, "listening on {}", fmt::join(record.urls, ", "));
+  ready(fmt::format("Listening on {}", fmt::join(record.urls, ", ")));
+  loop->io().run();
+  return {};
+}
+
+}  // namespace msb::server
