@@ -100,7 +100,11 @@ Service::Reply<api::ReplResult> Engine::RunCode(Call call, api::ReplParams param
   RunReport report(call.sink);
   const auto end =
       co_await context->Run(std::move(params.code), params.timeout, report, call.cancellation);
-  if (!end) co_return co_await use->Explain(end.error());
+  if (!end) {
+    // One that never got ready is none.
+    if (context->Info().language_version.empty()) use->RemoveContext(language, params.context);
+    co_return co_await use->Explain(end.error());
+  }
   api::ReplResult result;
   result.language = NameOf(language);
   result.end = *end;

@@ -34,8 +34,9 @@ class Loop {
   void WaitForEvents();
   void HandleEvents();
 
-  boost::asio::io_context io_{1};
+  // Outlives the coroutines that io_'s end destroys: what they own has watches in it.
   std::unique_ptr<base::EventLoop> events_;
+  boost::asio::io_context io_{1};
   boost::asio::posix::stream_descriptor readable_;
 };
 

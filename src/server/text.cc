@@ -53,7 +53,7 @@ std::string ToUtf8(std::string_view bytes) {
 
 void OutputLines::Append(OutputStream stream, std::string_view data) {
   Open& open = open_[static_cast<size_t>(stream)];
-  while (!data.empty()) {
+  while (!data.empty() && !truncated_) {
     const size_t newline = data.find('\n');
     const std::string_view piece = data.substr(0, newline);
     if (bytes_ + piece.size() > kMaxBytes || (!open.line && lines_.size() >= kMaxLines)) {
