@@ -20,12 +20,12 @@ struct AccessRecord {
   int status = 0;  // 0: the client had gone
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
-  double ms = 0;
+  uint64_t us = 0;                  // from its last header field to the answer's last byte
   std::optional<std::string> key;   // its id
   std::optional<std::string> note;  // what was asked for, beyond the path
 };
 BOOST_DESCRIBE_STRUCT(AccessRecord, (),
-                      (time, request, peer, method, path, status, bytes_in, bytes_out, ms, key,
+                      (time, request, peer, method, path, status, bytes_in, bytes_out, us, key,
                        note))
 
 class AccessLog {

@@ -88,7 +88,7 @@ Async<std::optional<Accepted<Head>>> Connection::ReadHead() {
 Async<bool> Connection::ServeOne(Head head) {
   head.request.peer = peer_;
   head.request.id = NextId();
-  const Started started = Start();
+  const Clock::time_point started = Clock::now();
   ServedExchange exchange(*transport_, head, site_.limits, CorsHeaders(site_.policy, head.request));
   running_ = &exchange;
   ++site_.counters->requests_running;
@@ -138,7 +138,7 @@ Async<void> Connection::RefuseHead(Refusal refusal) {
   Request request;
   request.peer = peer_;
   request.id = NextId();
-  const Started started = Start();
+  const Clock::time_point started = Clock::now();
   const Response response = RefusalResponse(refusal);
   const std::string bytes = FormatHead({.status = response.status,
                                         .content_type = response.content_type,
@@ -182,15 +182,12 @@ void Connection::Cancel() {
 
 std::string Connection::NextId() { return fmt::format("{}-{}", id_, ++requests_); }
 
-Connection::Started Connection::Start() const {
-  return {Clock::now(), transport_->bytes_in(), transport_->bytes_out()};
-}
-
-void Connection::Record(const Started& started, const Request& request, int status,
+void Connection::Record(Clock::time_point started, const Request& request, int status,
                         const ServedExchange* exchange) {
-  const std::chrono::duration<double> taken = Clock::now() - started.at;
-  const uint64_t in = transport_->bytes_in() - started.bytes_in;
-  const uint64_t out = transport_->bytes_out() - started.bytes_out;
+  const std::chrono::duration<double> taken = Clock::now() - started;
+  const uint64_t in = transport_->bytes_in() - std::exchange(counted_in_, transport_->bytes_in());
+  const uint64_t out =
+      transport_->bytes_out() - std::exchange(counted_out_, transport_->bytes_out());
   site_.counters->CountResponse(status, taken);
   site_.counters->bytes_in += in;
   site_.counters->bytes_out += out;
@@ -204,7 +201,7 @@ void Connection::Record(const Started& started, const Request& request, int stat
   record.status = status;
   record.bytes_in = in;
   record.bytes_out = out;
-  record.ms = taken.count() * 1000;
+  record.us = static_cast<uint64_t>(taken.count() * 1e6);
   if (exchange != nullptr) record.key = exchange->key();
   if (exchange != nullptr) record.note = exchange->note();
   site_.access_log->Write(std::move(record));

@@ -46,13 +46,7 @@ class Connection {
   Async<void> RefuseHead(Refusal refusal);
   Async<void> Linger();
   std::string NextId();
-  struct Started {
-    Clock::time_point at;
-    uint64_t bytes_in;
-    uint64_t bytes_out;
-  };
-  Started Start() const;
-  void Record(const Started& started, const Request& request, int status,
+  void Record(Clock::time_point started, const Request& request, int status,
               const ServedExchange* exchange);
 
   const Site& site_;
@@ -61,6 +55,8 @@ class Connection {
   std::string local_address_;
   std::string id_;  // of the connection: what its requests' ids begin with
   uint64_t requests_ = 0;
+  uint64_t counted_in_ = 0;  // bytes of the requests that were recorded
+  uint64_t counted_out_ = 0;
   bool finishing_ = false;
   bool cancelled_ = false;
   ServedExchange* running_ = nullptr;
