@@ -8,7 +8,7 @@ SANITIZED := build/sanitized
 LIBEXEC := $(BUILD)/libexec/microsandbox
 CMAKE := cmake -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_BUILD_TYPE=None
 
-.PHONY: all setup kernel images demo test unit repl sanitize fuzz system soak lint tidy format bench install dist clean
+.PHONY: all setup kernel images demo test unit repl mcp sanitize fuzz system soak lint tidy format bench install dist clean
 
 all: kernel
 	@[ -f $(BUILD)/build.ninja ] || $(CMAKE) -B $(BUILD) >/dev/null
@@ -31,7 +31,7 @@ demo:
 	$(MAKE) images IMAGES="base python"
 	scripts/demo
 
-test: unit repl sanitize fuzz system
+test: unit repl mcp sanitize fuzz system
 
 unit: all
 	ctest --test-dir $(BUILD) --output-on-failure -j2
@@ -39,6 +39,10 @@ unit: all
 # The REPL drivers on the host's own python3 and node (without node its tests are skipped).
 repl:
 	python3 -m pytest -q tests/repl
+
+# The official conformance suite and SDKs of MCP, fetched once into build/mcp.
+mcp: all
+	python3 -m pytest -q tests/mcp
 
 sanitize:
 	@[ -f $(SANITIZED)/build.ninja ] || $(CMAKE) -B $(SANITIZED) -DMSB_SANITIZE=ON >/dev/null
