@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "src/base/log.h"
 #include "src/server/mcp/tool.h"
 #include "src/server/mcp/tools.h"
 
@@ -127,6 +128,17 @@ ToolResult Failed(const base::Error& error, Subject subject, std::string_view ou
                   "sandboxes that there are.";
   }
   return ToolFailure(text);
+}
+
+Async<void> StopStarted(Service& service, StartedSandboxes& started, Caller caller) {
+  constexpr double kGrace_s = 1;  // the client waits for our end
+  Cancellation never;
+  for (const auto& [space, name] : started.Take()) {
+    const auto stopped =
+        co_await service.Stop({.caller = caller, .cancellation = never},
+                              {.sandbox = name, .namespace_ = space, .grace = kGrace_s});
+    if (!stopped) LOG(kWarning, "{}/{}: {}", space, name, stopped.error().message());
+  }
 }
 
 std::vector<Tool> SandboxTools(Service& service, StartedSandboxes* started) {

@@ -27,6 +27,9 @@ class StartedSandboxes {
   std::set<std::pair<std::string, std::string>> all_;
 };
 
+// Stops them, one after the other, as the session ends: what fails is logged. Their files are kept.
+Async<void> StopStarted(Service& service, StartedSandboxes& started, Caller caller);
+
 struct ToolOptions {
   std::string version;                  // of the product
   StartedSandboxes* started = nullptr;  // told of those that run only since this session

@@ -280,6 +280,16 @@ TEST_F(ToolsTest, OnlySandboxesThatDidNotRunBeforeBelongToTheSession) {
   EXPECT_THAT(started_.Take(), ElementsAre(std::pair("default", "new")));
 }
 
+TEST_F(ToolsTest, WhatTheSessionStartedIsStoppedAtItsEnd) {
+  Use("sandbox_start", R"({"sandbox":"a"})");
+  Use("sandbox_start", R"({"sandbox":"b","namespace":"n"})");
+  service_.stop = base::Error(base::ErrorCode::kNotFound, "it is not there");
+  boost::asio::co_spawn(context_, StopStarted(service_, started_, caller_), boost::asio::detached);
+  context_.restart();
+  context_.run();
+  EXPECT_THAT(service_.stopped, ElementsAre("default/a", "n/b"));
+}
+
 TEST_F(ToolsTest, PromptsNameTheToolsAndTakeOnlyNames) {
   const Object prompt = Ask("prompts/get", R"({"name":"create_python_sandbox",
                                                "arguments":{"sandbox_name":"my-box"}})");
