@@ -1,0 +1,105 @@
+"""One connection pool to one server, and the calls of its API."""
+
+from __future__ import annotations
+
+from typing import Any, AsyncIterator, Mapping, Optional, Union
+
+import httpx
+
+from .. import _environment, _wire
+from .._failures import CONNECT_SECONDS, explained
+
+Content = Union[bytes, AsyncIterator[bytes]]
+
+
+class Transport:
+    """Sends requests. May be used for several calls at once."""
+
+    def __init__(self, server_url: Optional[str], api_key: Optional[str], proxy: Optional[str]) -> None:
+        self.url, self._api_key = _environment.resolve(server_url, api_key)
+        self._proxy = proxy
+        self._http: Optional[httpx.AsyncClient] = None
+
+    async def call(
+        self, method: str, params: Mapping[str, Any], timeout: Optional[float] = None
+    ) -> Any:
+        """A method's result. `timeout` is how long an answer may take, in seconds."""
+        with explained(self.url):
+            response = await self._client().post(
+                _wire.RPC_PATH,
+                json=_wire.request_body(method, params),
+                timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
+            )
+        return _wire.result_of(response.status_code, response.content, self.url)
+
+    async def open_stream(self, method: str, params: Mapping[str, Any]) -> httpx.Response:
+        """The answer to a call whose events are to come as they happen. The caller closes it."""
+        return await self._open(
+            "POST",
+            _wire.RPC_PATH,
+            json=_wire.request_body(method, params),
+            headers={"Accept": "text/event-stream"},
+        )
+
+    async def get_file(self, params: Mapping[str, str], byte_range: Optional[str]) -> httpx.Response:
+        """A file's content. The caller closes it."""
+        headers = {} if byte_range is None else {"Range": byte_range}
+        response = await self._open("GET", _wire.FILES_PATH, params=params, headers=headers)
+        if response.status_code >= 400:
+            await self.raise_error(response)
+        return response
+
+    async def put_file(self, params: Mapping[str, str], content: Content) -> Any:
+        """Writes a file; what the server says of it then."""
+        with explained(self.url):
+            response = await self._client().put(
+                _wire.FILES_PATH,
+                params=dict(params),
+                content=content,
+                headers={"Content-Type": "application/octet-stream"},
+            )
+        return _wire.result_of_file(response.status_code, response.content, self.url)
+
+    async def health(self) -> str:
+        """What the server says of itself."""
+        with explained(self.url):
+            response = await self._client().get(
+                "/api/v1/health", timeout=httpx.Timeout(CONNECT_SECONDS)
+            )
+        answer = _wire.result_of_file(response.status_code, response.content, self.url)
+        return str(answer.get("message", ""))
+
+    async def raise_error(self, response: httpx.Response) -> None:
+        """Raises what an answer that is an error tells; closes it."""
+        try:
+            with explained(self.url):
+                body = await response.aread()
+        finally:
+            await response.aclose()
+        _wire.result_of(response.status_code, body, self.url)
+
+    async def aclose(self) -> None:
+        """Closes the connections. They are opened again when they are needed."""
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    async def _open(self, verb: str, path: str, **request: Any) -> httpx.Response:
+        client = self._client()
+        with explained(self.url):
+            return await client.send(client.build_request(verb, path, **request), stream=True)
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._http is None:
+            direct = self._proxy is None and _environment.is_loopback(self.url)
+            self._http = httpx.AsyncClient(
+                base_url=self.url,
+                headers={"Authorization": f"Bearer {self._api_key}"} if self._api_key else {},
+                proxy=self._proxy,
+                trust_env=not direct,
+                # Reading certificates takes longer than a whole sandbox; without TLS none are needed.
+                verify=not (direct and self.url.startswith("http:")),
+                timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # code may run for hours
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            )
+        return self._http
