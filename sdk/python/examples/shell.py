@@ -2,7 +2,7 @@
 
 import asyncio
 
-from microsandbox import PythonSandbox
+from microsandbox import Output, PythonSandbox
 
 
 async def main() -> None:
@@ -12,8 +12,9 @@ async def main() -> None:
         await shell.write("pwd; echo done >&2\n")
         await shell.write("exit 7\n", eof=True)
         async with shell.attach() as stream:
-            async for output in stream:
-                print(output.stream, output.text.strip())
+            async for event in stream:
+                if isinstance(event, Output):
+                    print(event.stream, event.text.strip())
             end = await stream.result()
         print("exit code", end.exit_code)
 

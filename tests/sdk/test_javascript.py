@@ -1,0 +1,98 @@
+"""sdk/javascript: packed to a tarball, installed from it and from the checkout."""
+
+import json
+import shutil
+
+import pytest
+
+from snippets import check_output, programs
+from tools import SDK, fresh, run
+
+JAVASCRIPT = SDK / "javascript"
+
+
+@pytest.fixture(scope="module")
+def source(node):
+    """A copy of the checkout's folder, as clean as git has it, with what building needs."""
+    folder = fresh("javascript-source")
+    ignore = shutil.ignore_patterns("node_modules", "dist", "package-lock.json")
+    shutil.copytree(JAVASCRIPT, folder / "sdk/javascript", ignore=ignore)
+    # Its tests start the fake server, which they look for where it is in the checkout.
+    (folder / "tests").symlink_to(SDK.parent / "tests")
+    node.npm("install", cwd=folder / "sdk/javascript")
+    return folder / "sdk/javascript"
+
+
+@pytest.fixture(scope="module")
+def project(source, node):
+    """A user's project, with the package installed from the tarball."""
+    folder = fresh("javascript-project")
+    node.npm("pack", "--pack-destination", folder, cwd=source)
+    (tarball,) = folder.glob("*.tgz")
+    (folder / "package.json").write_text('{"private": true}')
+    node.npm("install", tarball, cwd=folder)
+    return folder
+
+
+def test_its_own_tests_pass(source, node):
+    tests = sorted((source / "test").glob("*.test.mjs"))
+    assert "# fail 0" in node.node("--test", *tests, cwd=source)
+
+
+def test_its_own_tests_pass_on_the_systems_node(source):
+    if shutil.which("node") is None:
+        pytest.skip("this machine has no node of its own")
+    tests = sorted((source / "test").glob("*.test.mjs"))
+    assert "fail 0" in run("node", "--test", *tests, cwd=source)
+
+
+def test_the_tarball_has_no_dependencies_and_the_products_version(project):
+    installed = json.loads((project / "node_modules/microsandbox/package.json").read_text())
+    assert not installed.get("dependencies")
+    assert f"project(microsandbox VERSION {installed['version']} " in (SDK.parent / "CMakeLists.txt").read_text()
+    assert [each.name for each in (project / "node_modules").iterdir() if not each.name.startswith(".")] == [
+        "microsandbox"]
+
+
+def test_it_is_imported_and_required(project, node):
+    names = "const names = Object.keys(msb); if (!names.includes('PythonSandbox')) throw names;"
+    node.node("--input-type=module", "-e", f"import * as msb from 'microsandbox'; {names}", cwd=project)
+    node.node("-e", f"const msb = require('microsandbox'); {names}", cwd=project)
+
+
+def test_it_is_installed_from_a_checkout(node):
+    checkout, project = fresh("javascript-checkout"), fresh("javascript-linked")
+    ignore = shutil.ignore_patterns("node_modules", "dist", "package-lock.json")
+    shutil.copytree(JAVASCRIPT, checkout / "javascript", ignore=ignore)
+    (project / "package.json").write_text('{"private": true}')
+    node.npm("install", checkout / "javascript", cwd=project)
+    node.node("-e", "new (require('microsandbox').PythonSandbox)()", cwd=project)
+
+
+def test_its_types_are_those_of_its_documentation(project, source, node):
+    """TypeScript programs compile strictly, as ES modules and as CommonJS, and print what they say."""
+    tsc = source / "node_modules/typescript/lib/tsc.js"
+    for example in (JAVASCRIPT / "examples").glob("*.ts"):
+        shutil.copy(example, project)
+    options = ["--strict", "--noEmit", "--target", "ES2020", "--lib", "ES2021,DOM,ESNext.Disposable"]
+    for module, resolution in [("CommonJS", "node10"), ("ES2022", "bundler"), ("Node16", "node16")]:
+        kind = ["--module", module, "--moduleResolution", resolution]
+        node.node(tsc, *options, *kind, *sorted(project.glob("*.ts")), cwd=project)
+
+
+@pytest.mark.parametrize("example", sorted((JAVASCRIPT / "examples").iterdir()), ids=lambda path: path.name)
+def test_examples_print_what_they_say(example, project, source, node, user_env):
+    program = project / example.name
+    shutil.copy(example, program)
+    if program.suffix == ".ts":
+        tsc = source / "node_modules/typescript/lib/tsc.js"
+        options = ["--target", "ES2020", "--module", "CommonJS", "--lib", "ES2021,DOM,ESNext.Disposable"]
+        node.node(tsc, *options, program, cwd=project)
+        program = program.with_suffix(".js")
+    check_output(example.read_text(), node.node(program, cwd=project, env=user_env))
+
+
+@pytest.mark.parametrize("number, program", list(enumerate(programs(JAVASCRIPT / "README.md", "javascript"))))
+def test_snippets_of_the_readme_print_what_they_say(number, program, project, node, user_env):
+    (project / "snippet.mjs").write_text(program)
+    check_output(program, node.node("snippet.mjs", cwd=project, env=user_env))
