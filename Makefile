@@ -8,7 +8,7 @@ SANITIZED := build/sanitized
 LIBEXEC := $(BUILD)/libexec/microsandbox
 CMAKE := cmake -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_BUILD_TYPE=None
 
-.PHONY: all setup kernel images demo test unit repl mcp sanitize fuzz system soak lint tidy format bench install dist clean
+.PHONY: all setup kernel images demo test unit repl mcp sanitize fuzz system sdk soak lint tidy format bench install dist clean
 
 all: kernel
 	@[ -f $(BUILD)/build.ninja ] || $(CMAKE) -B $(BUILD) >/dev/null
@@ -31,7 +31,7 @@ demo:
 	$(MAKE) images IMAGES="base python"
 	scripts/demo
 
-test: unit repl mcp sanitize fuzz system
+test: unit repl mcp sanitize fuzz system sdk
 
 unit: all
 	ctest --test-dir $(BUILD) --output-on-failure -j2
@@ -66,6 +66,11 @@ system: all
 	$(MAKE) build/test-home/.images
 	tests/kernel/run $(LIBEXEC)/linux
 	MSB_HOME=$(TEST_HOME) python3 -m pytest -q tests/system
+
+# The SDKs as their users get them: built, installed from that, and run against a server of this build.
+sdk: all
+	$(MAKE) build/test-home/.images
+	MSB_HOME=$(TEST_HOME) python3 -m pytest -q tests/sdk
 
 soak: all
 	$(MAKE) build/test-home/.images

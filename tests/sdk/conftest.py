@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from rust_workspace import RustWorkspace
-from tools import ROOT, Node, Venv, fresh
+from tools import ROOT, Node, Venv
 
 MSB = pathlib.Path(os.environ.get("MSB", ROOT / "build/release/bin/msb"))
 HOME = pathlib.Path(os.environ.get("MSB_HOME", ROOT / "build/test-home"))
@@ -54,8 +54,8 @@ def user_env(server):
 
 @pytest.fixture(scope="session")
 def tools():
-    """A virtual environment with what the tests themselves need."""
-    return Venv(fresh("tools"), "-r", pathlib.Path(__file__).parent / "requirements.txt")
+    """A virtual environment with what the tests themselves need. It takes long to make and is kept."""
+    return Venv.kept("tools", pathlib.Path(__file__).parent / "requirements.txt")
 
 
 @pytest.fixture(scope="session")

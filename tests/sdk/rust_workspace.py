@@ -36,7 +36,8 @@ class RustWorkspace:
         link = BUILD / "tests"
         link.unlink(missing_ok=True)
         link.symlink_to(TESTS.parent)
-        self.cargo("build", "--workspace", "--bins", "--locked")
+        # All at once: for other choices of packages cargo would build their dependencies again, with other features.
+        self.cargo("test", "--workspace", "--locked", "--no-run")
 
     def cargo(self, *arguments, env=None):
         return run("cargo", *arguments, cwd=self.path, env={**self.env, **(env or {})})

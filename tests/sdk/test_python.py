@@ -42,7 +42,8 @@ def test_the_wheels_version_is_the_products(wheel):
 @pytest.fixture(scope="module")
 def checked(wheel, tools):
     """The tests' own tools beside the wheel."""
-    tools.install(wheel)
+    tools.install(wheel)  # with what it needs, if that is not there
+    tools.install("--force-reinstall", "--no-deps", wheel)  # also if its version was there
     return tools
 
 

@@ -10,12 +10,8 @@ from tools import SDK
 
 
 def test_its_own_tests_pass(rust):
-    output = rust.cargo("test", "--locked", "-p", "microsandbox@0.3.0")
+    output = rust.cargo("test", "--locked", "--workspace")
     assert "test result: ok. 20 passed" in output
-
-
-def test_its_documentation_has_every_public_item_and_no_bad_link(rust):
-    rust.cargo("doc", "--locked", "--no-deps", "-p", "microsandbox@0.3.0", env={"RUSTDOCFLAGS": "-D warnings"})
 
 
 def test_its_version_is_the_products():

@@ -36,11 +36,23 @@ class Venv:
 
     def __init__(self, path, *packages):
         self.bin = path / "bin"
-        run(sys.executable, "-m", "venv", path)
+        if not self.bin.exists():
+            run(sys.executable, "-m", "venv", path)
         self.install(*packages)
 
+    @classmethod
+    def kept(cls, folder, requirements):
+        """One that is made anew only when what it needs has changed."""
+        stamp = BUILD / folder / "requirements.txt"
+        if not stamp.exists() or stamp.read_bytes() != requirements.read_bytes():
+            venv = cls(fresh(folder), "-r", requirements)
+            shutil.copy(requirements, stamp)
+            return venv
+        return cls(BUILD / folder)
+
     def install(self, *packages):
-        run(self.bin / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages)
+        if packages:
+            run(self.bin / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages)
 
     def python(self, *arguments, **options):
         return run(self.bin / "python", *arguments, **options)

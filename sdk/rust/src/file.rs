@@ -37,7 +37,7 @@ impl FileReader {
 }
 
 impl Files<'_> {
-    /// The same files with another user's rights in the sandbox, as user[:group].
+    /// The same files with another user's rights in the sandbox, as `user[:group]`.
     pub fn as_user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self

@@ -102,7 +102,7 @@ impl SandboxOptionsBuilder {
         timeout: Duration;
         /// Working directory of programs and code. Default: the image's.
         workdir: String;
-        /// User of programs and code, as user[:group]. Default: the image's.
+        /// User of programs and code, as `user[:group]`. Default: the image's.
         user: String;
         /// Shell that runs scripts. Default: `/bin/sh`.
         shell: String;
@@ -221,7 +221,7 @@ impl ProgramOptions {
         self
     }
 
-    /// User instead of the sandbox's, as user[:group].
+    /// User instead of the sandbox's, as `user[:group]`.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
