@@ -253,7 +253,7 @@ class Api:
 
     def files_watch(self, params, send):
         sent = len(self.state.events)
-        send(None, None)
+        send("started", {})
         while True:
             with self.state.changed:
                 self.state.changed.wait_for(lambda: len(self.state.events) > sent, HANG_SECONDS)

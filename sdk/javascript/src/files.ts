@@ -119,7 +119,7 @@ export class Files {
    */
   watch(path: string, options: { recursive?: boolean } & UserOption & Abortable = {}): Stream<FileEvent, void> {
     const params = { path, recursive: options.recursive ?? false, user: options.user };
-    return this.scope.stream("files.watch", params, () => undefined, options.signal);
+    return this.scope.stream("files.watch", params, () => undefined, options.signal, true);
   }
 
   private async get(path: string, options: ReadOptions): Promise<Response> {

@@ -55,8 +55,9 @@ export class Scope {
     params: Json,
     finish: (answer: Json, collector: Collector) => Result,
     signal?: AbortSignal,
+    saysWhenItStands = false,
   ): Stream<Event, Result> {
-    return new Stream(this.transport, `sandbox.${method}`, this.params(params), finish, signal);
+    return new Stream(this.transport, `sandbox.${method}`, this.params(params), finish, signal, saysWhenItStands);
   }
 
   /** The events of running code. */

@@ -36,6 +36,8 @@ export class Stream<Event extends StreamEvent, Result> implements AsyncIterableI
     private readonly params: Json,
     private readonly finish: (answer: Json, collector: Collector) => Result,
     private readonly signal?: AbortSignal,
+    /** The server says when it has begun, by whatever it sends first: opening waits for that. */
+    private readonly saysWhenItStands = false,
   ) {}
 
   /** Begins the call; returns when the server has taken it. */
@@ -118,21 +120,26 @@ export class Stream<Event extends StreamEvent, Result> implements AsyncIterableI
       return;
     }
     this.reader = response.body.getReader();
+    if (this.saysWhenItStands) await this.readInto(this.reader);
   }
 
   private async nextEvent(): Promise<ServerEvent | undefined> {
     while (this.events.length === 0) {
       if (this.ended || this.reader === undefined) return undefined;
-      const { done, value } = await this.read(this.reader);
-      if (done) {
-        const url = await this.transport.url();
-        throw new ConnectionLostError(
-          `${url} ended the stream of ${this.method} without a result. The server may have been stopped.`,
-        );
-      }
-      this.events.push(...this.parser.feed(this.decoder.decode(value, { stream: true })));
+      await this.readInto(this.reader);
     }
     return this.events.shift();
+  }
+
+  private async readInto(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+    const { done, value } = await this.read(reader);
+    if (done) {
+      const url = await this.transport.url();
+      throw new ConnectionLostError(
+        `${url} ended the stream of ${this.method} without a result. The server may have been stopped.`,
+      );
+    }
+    this.events.push(...this.parser.feed(this.decoder.decode(value, { stream: true })));
   }
 
   private async read(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<ReadableStreamReadResult<Uint8Array>> {

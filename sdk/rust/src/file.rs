@@ -145,7 +145,7 @@ impl Files<'_> {
     /// this call has returned is seen. Drop the stream to end it.
     pub async fn watch(&self, path: &str, recursive: bool) -> Result<Stream<()>> {
         let params = json!({"path": path, "recursive": recursive, "user": self.user});
-        self.scope.stream("files.watch", params, |_, _| Ok(())).await
+        self.scope.stream("files.watch", params, |_, _| Ok(())).await?.standing().await
     }
 
     async fn remove_with(&self, path: &str, recursive: bool) -> Result<()> {

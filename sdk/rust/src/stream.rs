@@ -54,6 +54,12 @@ impl<T> Stream<T> {
         Ok(stream)
     }
 
+    /// Waits for whatever the server sends first: by that it says that it has begun.
+    pub(crate) async fn standing(mut self) -> Result<Self> {
+        self.read().await?;
+        Ok(self)
+    }
+
     /// The next event; `None` when the call has ended.
     pub async fn next(&mut self) -> Result<Option<Event>> {
         let next = self.next_known().await;
@@ -91,12 +97,20 @@ impl<T> Stream<T> {
 
     async fn next_event(&mut self) -> Result<Option<ServerEvent>> {
         while self.events.is_empty() {
-            let Some(response) = &mut self.response else { return Ok(None) };
-            let chunk = response.chunk().await.map_err(|error| self.lost(error.to_string()))?;
-            let chunk = chunk.ok_or_else(|| self.lost("it ended without a result".to_owned()))?;
-            self.events.extend(self.parser.feed(&chunk));
+            if !self.read().await? {
+                return Ok(None);
+            }
         }
         Ok(self.events.pop_front())
+    }
+
+    /// Takes what has come; false if nothing will.
+    async fn read(&mut self) -> Result<bool> {
+        let Some(response) = &mut self.response else { return Ok(false) };
+        let chunk = response.chunk().await.map_err(|error| self.lost(error.to_string()))?;
+        let chunk = chunk.ok_or_else(|| self.lost("it ended without a result".to_owned()))?;
+        self.events.extend(self.parser.feed(&chunk));
+        Ok(true)
     }
 
     fn end(&mut self, name: &str, mut data: Map<String, Value>) -> Result<()> {

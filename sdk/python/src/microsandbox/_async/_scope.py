@@ -39,5 +39,12 @@ class Scope:
         """The events of `sandbox.METHOD`."""
         return Stream(self.transport, f"sandbox.{method}", self._params(params), finish)
 
+    def watch(
+        self, method: str, finish: Callable[[Any, Collector], _Result], **params: Any
+    ) -> Stream[Any, _Result]:
+        """The same, of a method that says when it has begun to look: opening it waits for that."""
+        name = f"sandbox.{method}"
+        return Stream(self.transport, name, self._params(params), finish, says_when_it_stands=True)
+
     def _params(self, params: "dict[str, Any]") -> "dict[str, Any]":
         return {"sandbox": self.name, "namespace": self.namespace, **params}

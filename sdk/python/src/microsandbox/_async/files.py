@@ -229,7 +229,7 @@ class Files:
 
         With `async with`, what changes inside the block is seen.
         """
-        return self._scope.stream(
+        return self._scope.watch(
             "files.watch", _nothing, path=path, recursive=recursive, user=user
         )
 

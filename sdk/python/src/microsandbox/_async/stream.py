@@ -34,7 +34,9 @@ class Stream(Generic[_Event, _Result]):
         method: str,
         params: Mapping[str, Any],
         finish: Callable[[Any, Collector], _Result],
+        says_when_it_stands: bool = False,
     ) -> None:
+        self._says_when_it_stands = says_when_it_stands
         self._transport = transport
         self._method = method
         self._params = params
@@ -105,21 +107,25 @@ class Stream(Generic[_Event, _Result]):
             await self._transport.raise_error(response)
             raise _wire.not_ours(response.status_code, response.content, self._transport.url)
         self._chunks = self._response.aiter_bytes()
+        if self._says_when_it_stands:  # by whatever the server sends first
+            self._events.extend(self._parser.feed(await self._read(self._chunks)))
 
     async def _next(self) -> Optional[_wire.ServerEvent]:
         while not self._events:
             if self._ended or self._chunks is None:
                 return None
-            with explained(self._transport.url):
-                try:
-                    chunk = await self._chunks.__anext__()
-                except StopAsyncIteration:
-                    raise ConnectionLostError(
-                        f"{self._transport.url} ended the stream of {self._method} without a result. "
-                        "The server may have been stopped."
-                    ) from None
-            self._events.extend(self._parser.feed(chunk))
+            self._events.extend(self._parser.feed(await self._read(self._chunks)))
         return self._events.popleft()
+
+    async def _read(self, chunks: AsyncIterator[bytes]) -> bytes:
+        with explained(self._transport.url):
+            try:
+                return await chunks.__anext__()
+            except StopAsyncIteration:
+                raise ConnectionLostError(
+                    f"{self._transport.url} ended the stream of {self._method} without a result. "
+                    "The server may have been stopped."
+                ) from None
 
     async def _end(self, event: _wire.ServerEvent) -> None:
         data = _wire.event_data(event)
