@@ -34,7 +34,7 @@ def server():
     said = []
     for line in process.stdout:
         said.append(line)
-        address = re.search(r"127\.0\.0\.1:(\d+)", line)
+        address = re.search(r"^Listening on http://127\.0\.0\.1:(\d+)", line)
         if address:
             break
     else:
