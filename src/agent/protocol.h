@@ -57,9 +57,11 @@ inline constexpr size_t kMaxProcesses = 4096;   // objects: running, or not coll
 inline constexpr size_t kMaxConnections = 1000;
 inline constexpr size_t kMaxLowers = 64;
 inline constexpr size_t kMaxVolumes = 64;
-inline constexpr size_t kMaxTreeTransfers = 64;     // packed or unpacked at once
-inline constexpr uint32_t kMaxListDepth = 256;      // levels below a listed directory
-inline constexpr size_t kMaxPath = 4095;            // PATH_MAX without its NUL
+inline constexpr size_t kMaxTreeTransfers = 64;              // packed or unpacked at once
+inline constexpr uint32_t kMaxListDepth = 256;               // levels below a listed directory
+inline constexpr size_t kMaxWatchedDirectories = 4096;       // of one watch
+inline constexpr size_t kMaxWatchedNames = 2 * 1024 * 1024;  // bytes of their paths
+inline constexpr size_t kMaxPath = 4095;                     // PATH_MAX without its NUL
 inline constexpr size_t kMaxSkippedReported = 100;  // of one transfer; the rest is counted only
 inline constexpr size_t kProcessIdDigits = 32;      // 128 bits, lower-case hexadecimal
 
@@ -382,6 +384,38 @@ struct ReadSymlink {
 };
 BOOST_DESCRIBE_STRUCT(ReadSymlink, (), (path, user))
 
+// Answered by the directory's FileStatus; from then on its changes come as Changes events, until
+// the connection ends or the directory is gone (a Broken event). It uses up its connection.
+// `recursive`: also what is below, directories that come later, too; links are not followed, other
+// file systems not entered. More directories than kMaxWatchedDirectories are kLimit, or a kOverflow
+// later on.
+struct WatchFiles {
+  base::Bytes path = {};
+  base::Bytes user = {};
+  bool recursive = false;
+};
+BOOST_DESCRIBE_STRUCT(WatchFiles, (), (path, user, recursive))
+
+enum class ChangeKind {
+  kCreated,     // or found in a directory that has just come
+  kWritten,     // contents
+  kAttributes,  // mode, owner, times
+  kRemoved,
+  kRenamedFrom,  // its old name; a kRenamedTo has the same cookie if the new one is watched, too
+  kRenamedTo,
+  kOverflow,  // changes were missed: more than the queue holds, or in directories beyond the limit
+};
+BOOST_DESCRIBE_ENUM(ChangeKind, kCreated, kWritten, kAttributes, kRemoved, kRenamedFrom, kRenamedTo,
+                    kOverflow)
+
+struct FileChange {
+  ChangeKind kind = ChangeKind::kCreated;
+  base::Bytes name = {};  // relative to the watched directory; empty: that itself
+  bool directory = false;
+  uint32_t cookie = 0;  // of a rename
+};
+BOOST_DESCRIBE_STRUCT(FileChange, (), (kind, name, directory, cookie))
+
 // --- trees ---------------------------------------------------------------------------------------
 // A file, or a directory with all that is in it, as one PAX tar stream: modes, times to the
 // nanosecond, symbolic and hard links, holes. No attributes, no sockets. Each uses up its
@@ -453,13 +487,14 @@ struct Request {
   std::optional<ReadSymlink> read_symlink = {};
   std::optional<Pack> pack = {};
   std::optional<Unpack> unpack = {};
+  std::optional<WatchFiles> watch_files = {};
   std::optional<Shutdown> shutdown = {};
 };
 BOOST_DESCRIBE_STRUCT(Request, (),
                       (seq, container, ping, configure, exec, attach, start, signal, resize, wait,
                        list_processes, read_file, write_file, stat_file, list_directory,
                        make_directory, remove, rename, change_mode, make_symlink, read_symlink,
-                       pack, unpack, shutdown))
+                       pack, unpack, watch_files, shutdown))
 
 struct Reply {
   uint32_t seq = 0;
@@ -498,7 +533,8 @@ struct Event {
   std::optional<Failure> broken = {};   // a transfer failed after its Reply
   std::optional<std::vector<DirectoryEntry>> entries = {};
   std::optional<Skipped> skipped = {};
+  std::optional<std::vector<FileChange>> changes = {};
 };
-BOOST_DESCRIBE_STRUCT(Event, (), (exited, dropped, broken, entries, skipped))
+BOOST_DESCRIBE_STRUCT(Event, (), (exited, dropped, broken, entries, skipped, changes))
 
 }  // namespace msb::agent

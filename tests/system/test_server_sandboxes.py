@@ -145,6 +145,21 @@ def test_usage_counts_what_the_guest_does_whoever_does_it(name):
     assert after["disk_bytes"] == -1
 
 
+def test_changes_in_a_tree_of_the_image_are_told(name):
+    start(name)
+    watcher = subprocess.Popen([DRIVER, "changes", json.dumps(
+        {"name": name, "watch": {"path": "/home", "recursive": True}})], stdout=subprocess.PIPE, text=True)
+    assert watcher.stdout.readline() == "watching\n"
+    script = "cd /home; echo x >user/file; mkdir -p new/deep; echo y >new/deep/file; mv new moved; rm -r /home"
+    assert run("exec", name, "--", "/bin/sh", "-c", script).returncode == 0
+    *changes, end = watcher.stdout.read().splitlines()
+    seen = {(change["kind"], change.get("name", "")) for change in map(json.loads, changes)}
+    assert {("created", "user/file"), ("written", "user/file"), ("created", "new"), ("created", "moved/deep/file"),
+            ("renamed_from", "new"), ("renamed_to", "moved"), ("removed", "user")} <= seen, seen
+    assert end == "the watched directory is gone"
+    assert watcher.wait() == 0
+
+
 def test_a_program_that_is_not_there_fails_the_start(name):
     done = drive("start", json.dumps({"image": "busybox", "name": name, "program": ["/no/such"],
                                       "ends_with_program": False}))

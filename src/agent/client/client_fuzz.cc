@@ -10,6 +10,7 @@
 
 #include "src/agent/client/attachment.h"
 #include "src/agent/client/control.h"
+#include "src/agent/client/directory_watch.h"
 #include "src/agent/client/file_transfer.h"
 #include "src/base/sys.h"
 
@@ -35,6 +36,7 @@ struct Peer {
   std::unique_ptr<Attachment> attachment;
   std::unique_ptr<Control> control;
   std::unique_ptr<FileTransfer> transfer;
+  std::unique_ptr<DirectoryWatch> watch;
 };
 
 // A host that keeps book of what it is told about a process, and in which order.
@@ -148,9 +150,23 @@ FileTransfer::Callbacks ForFile(Ends& ends) {
           .on_failed = [&ends](const Failure&) { ++ends.count; }};
 }
 
+DirectoryWatch::Callbacks ForWatch(Ends& ends) {
+  return {.on_watching = [&ends](const FileStatus&) { CHECK(ends.count == 0); },
+          .on_changes =
+              [&ends](std::span<const FileChange> changes) {
+                CHECK(ends.count == 0);
+                for (const auto& change : changes) {
+                  const std::string path = "/" + change.name.data + "/";
+                  CHECK(change.name.data.empty() || path.find("//") == std::string::npos);
+                  CHECK(path.find("/../") == std::string::npos);
+                }
+              },
+          .on_failed = [&ends](const Failure&) { ++ends.count; }};
+}
+
 void Begin(uint8_t kind, base::EventLoop& loop, base::UniqueFd stream, Ends& ends, Peer& peer,
            Host& host) {
-  switch (kind % 8) {
+  switch (kind % 9) {
     case 0:
       peer.attachment =
           Attachment::Execute(loop, std::move(stream), host.Request(), host.Callbacks()).value();
@@ -194,6 +210,11 @@ void Begin(uint8_t kind, base::EventLoop& loop, base::UniqueFd stream, Ends& end
       peer.transfer = FileTransfer::UnpackTree(loop, std::move(stream), {}, ForFile(ends)).value();
       peer.transfer->Put("data");
       peer.transfer->Finish();
+      break;
+    case 8:
+      peer.watch =
+          DirectoryWatch::Begin(loop, std::move(stream), {.recursive = true}, ForWatch(ends))
+              .value();
       break;
   }
 }

@@ -4,28 +4,9 @@
 #include <utility>
 
 #include "src/agent/client/connection.h"
+#include "src/agent/client/relative_path.h"
 
 namespace msb::agent {
-
-namespace {
-
-bool IsPlainName(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." && name.size() <= 255;
-}
-
-// At most `depth` plain names with slashes between.
-bool IsRelativePath(std::string_view path, uint32_t depth) {
-  if (path.size() > kMaxPath || path.find('\0') != std::string_view::npos) return false;
-  for (; depth > 0; --depth) {
-    const size_t slash = path.find('/');
-    if (!IsPlainName(path.substr(0, slash))) return false;
-    if (slash == std::string_view::npos) return true;
-    path.remove_prefix(slash + 1);
-  }
-  return false;
-}
-
-}  // namespace
 
 class FileTransfer::Impl : public Connection {
  public:

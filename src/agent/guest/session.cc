@@ -69,6 +69,7 @@ void Session::Break(const base::Error& error) {
   broken_ = true;
   attached_.reset();
   transfer_.reset();
+  file_watch_.reset();
   removal_.reset();
   receiver_.reset();
 }
@@ -77,6 +78,7 @@ void Session::Close() {
   if (std::exchange(closed_, true)) return;
   watch_.Reset();
   attached_.reset();
+  file_watch_.reset();
   socket_.Reset();
   server_.Closed(*this);
 }
@@ -109,6 +111,8 @@ void Session::Pump() {
     blocked = attached_->Pump(socket_.get());
   } else if (transfer_) {
     blocked = PumpTransfer();
+  } else if (file_watch_) {
+    blocked = PumpChanges();
   } else if (base::Status sent = queue_.Flush(socket_.get()); !sent) {
     blocked = std::move(sent).error();
   }
@@ -124,6 +128,25 @@ base::Result<bool> Session::PumpTransfer() {
     if (!transfer_->Fill(queue_)) {
       transfer_.reset();
       spent_ = true;
+    }
+  }
+  Wake();
+  return false;
+}
+
+base::Result<bool> Session::PumpChanges() {
+  for (int turn = 0; turn < 16; ++turn) {
+    TRY(queue_.Flush(socket_.get()));
+    if (!queue_.empty()) return true;
+    if (!file_watch_) return false;
+    switch (file_watch_->Fill(queue_)) {
+      case FileWatch::Filled::kMore:
+        break;
+      case FileWatch::Filled::kQuiet:
+        return false;
+      case FileWatch::Filled::kOver:
+        file_watch_.reset();
+        spent_ = true;
     }
   }
   Wake();

@@ -13,6 +13,7 @@
 #include "src/agent/frame.h"
 #include "src/agent/guest/attached.h"
 #include "src/agent/guest/failure.h"
+#include "src/agent/guest/file_watch.h"
 #include "src/agent/guest/files.h"
 #include "src/agent/protocol.h"
 #include "src/base/event_loop.h"
@@ -57,6 +58,7 @@ class Session {
   void Close();
   void Pump();
   base::Result<bool> PumpTransfer();  // true: the socket takes no more
+  base::Result<bool> PumpChanges();   // likewise
   void Wake();
 
   // --- requests (session_requests.cc)
@@ -76,9 +78,10 @@ class Session {
   Outcome<void> BeginWriteFile(const WriteFile& request, const Identity& user, uint32_t seq);
   Outcome<void> BeginList(const ListDirectory& request, const Identity& user, uint32_t seq);
   Outcome<void> BeginRemove(const Remove& request, const Identity& user, uint32_t seq);
+  Outcome<Reply> BeginWatch(const WatchFiles& request, const Identity& user);
   Outcome<void> HandOver(const Request& request, const Identity& user);
 
-  bool used() const { return attached_ || transfer_ || receiver_ || spent_; }
+  bool used() const { return attached_ || transfer_ || file_watch_ || receiver_ || spent_; }
 
   Server& server_;
   const uint64_t number_;
@@ -89,6 +92,7 @@ class Session {
   std::unique_ptr<Attached> attached_;
   std::unique_ptr<Transfer> transfer_;
   std::unique_ptr<Transfer> removal_;  // later requests wait for it
+  std::unique_ptr<FileWatch> file_watch_;
   std::unique_ptr<FileReceiver> receiver_;
   uint32_t receiver_seq_ = 0;
   size_t receiver_credit_ = 0;      // granted, not arrived

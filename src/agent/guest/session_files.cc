@@ -28,7 +28,8 @@ const base::Bytes& UserIn(const Request& request) {
   if (request.make_symlink) return request.make_symlink->user;
   if (request.read_symlink) return request.read_symlink->user;
   if (request.pack) return request.pack->user;
-  return request.unpack->user;
+  if (request.unpack) return request.unpack->user;
+  return request.watch_files->user;
 }
 
 }  // namespace
@@ -36,12 +37,13 @@ const base::Bytes& UserIn(const Request& request) {
 bool Session::IsAboutFiles(const Request& request) {
   return request.read_file || request.write_file || request.stat_file || request.list_directory ||
          request.make_directory || request.remove || request.rename || request.change_mode ||
-         request.make_symlink || request.read_symlink || request.pack || request.unpack;
+         request.make_symlink || request.read_symlink || request.pack || request.unpack ||
+         request.watch_files;
 }
 
 Outcome<std::optional<Reply>> Session::ServeFile(const Request& request) {
   const bool transfers = request.read_file || request.write_file || request.list_directory ||
-                         request.pack || request.unpack;
+                         request.pack || request.unpack || request.watch_files;
   if (transfers && used()) return RefuseInUse();
   const base::Bytes& name = UserIn(request);
   Identity user;
@@ -57,6 +59,11 @@ Outcome<std::optional<Reply>> Session::ServeFile(const Request& request) {
   if (request.write_file) return later(BeginWriteFile(*request.write_file, user, request.seq));
   if (request.list_directory) return later(BeginList(*request.list_directory, user, request.seq));
   if (request.remove) return later(BeginRemove(*request.remove, user, request.seq));
+  if (request.watch_files) {
+    auto begun = BeginWatch(*request.watch_files, user);
+    if (!begun) return std::unexpected(begun.error());
+    return *std::move(begun);
+  }
   if (request.pack || request.unpack) return later(HandOver(request, user));
   auto reply =
       request.read_file ? ServeReadFile(*request.read_file, user) : ServeFileNow(request, user);
@@ -116,6 +123,15 @@ Outcome<void> Session::BeginRemove(const Remove& request, const Identity& user, 
   removal_ = *std::move(removal);
   Wake();
   return {};
+}
+
+Outcome<Reply> Session::BeginWatch(const WatchFiles& request, const Identity& user) {
+  auto begun = FileWatch::Begin(server_.loop(), request, user, [this] { Wake(); });
+  if (!begun) return std::unexpected(begun.error());
+  file_watch_ = std::move(begun->watch);
+  Reply reply;
+  reply.file = begun->status;
+  return reply;
 }
 
 // The connection is the child's from here on.

@@ -6,6 +6,8 @@
 //   sandbox_driver watch JSON    connects (WatchRequest), and prints how the sandbox ends
 //   sandbox_driver limits JSON   sets limits (LimitsRequest), and prints what is in force
 //   sandbox_driver usage NAME    prints what it takes of the host
+//   sandbox_driver changes JSON  watches a directory in it (ChangesRequest), prints "watching" and
+//                                each change as JSON, until the directory is gone
 //
 // Exit code 1 and a line on standard error where it fails.
 #include <signal.h>
@@ -15,6 +17,7 @@
 #include <map>
 #include <string>
 
+#include "src/agent/client/directory_watch.h"
 #include "src/base/event_loop.h"
 #include "src/base/json.h"
 #include "src/base/log.h"
@@ -94,6 +97,34 @@ base::Status Start(const std::string& json) {
   return result;
 }
 
+struct ChangesRequest {
+  std::string name;
+  agent::WatchFiles watch;
+};
+BOOST_DESCRIBE_STRUCT(ChangesRequest, (), (name, watch))
+
+base::Status PrintChanges(const std::string& json) {
+  const ChangesRequest request = TRY(base::json::Parse<ChangesRequest>(json));
+  const auto loop = TRY(base::EventLoop::Create());
+  const auto client = TRY(Client::Connect(*loop, request.name, {}));
+  const auto print = [](const std::string& line) {
+    std::puts(line.c_str());
+    std::fflush(stdout);
+  };
+  agent::DirectoryWatch::Callbacks callbacks;
+  callbacks.on_watching = [&](const agent::FileStatus&) { print("watching"); };
+  callbacks.on_changes = [&](std::span<const agent::FileChange> changes) {
+    for (const agent::FileChange& change : changes) print(base::json::Write(change));
+  };
+  callbacks.on_failed = [&](const agent::Failure& failure) {
+    print(failure.message.data);
+    loop->Stop();
+  };
+  const auto watch = TRY(agent::DirectoryWatch::Begin(*loop, TRY(client->ConnectAgent()),
+                                                      request.watch, std::move(callbacks)));
+  return loop->Run();
+}
+
 struct WatchRequest {
   std::string name;
   bool in_use = true;
@@ -164,7 +195,8 @@ int main(int argc, char** argv) {
       {"start", sandbox::Start},
       {"watch", sandbox::Watch},
       {"limits", sandbox::ChangeLimits},
-      {"usage", sandbox::PrintUsage}};
+      {"usage", sandbox::PrintUsage},
+      {"changes", sandbox::PrintChanges}};
   const auto command = argc == 3 ? commands.find(argv[1]) : commands.end();
   if (command == commands.end()) {
     std::fputs("usage: sandbox_driver COMMAND ARGUMENT\n", stderr);
