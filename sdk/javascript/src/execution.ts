@@ -98,5 +98,5 @@ export class CommandExecution {
 }
 
 function linesOf(answer: Json, collector: Collector): OutputLine[] {
-  return [...collector.lines(), ...((answer["output"] as OutputLine[] | undefined) ?? [])];
+  return [...collector.lines(answer["language"]), ...((answer["output"] as OutputLine[] | undefined) ?? [])];
 }

@@ -76,7 +76,8 @@ test("callbacks get output as it comes, and the execution has all of it", async 
     onDisplay: (display) => void seen.push(["display", display.data["image/png"]]),
   });
   assert.deepEqual(seen, [["out", "a"], ["out", "b\nc"], ["err", "oops\n"], ["display", "iVA="]]);
-  assert.equal(await execution.output(), "ab\nc");
+  assert.equal(await execution.output(), "ab\nc\nf");
+  assert.equal(await execution.error(), "oops\nt");
   assert.equal(execution.hasError(), true);
   assert.deepEqual(execution.exception, exception);
   assert.equal(execution.result.data["text/plain"], "f");

@@ -114,7 +114,8 @@ async def test_callbacks_get_output_as_it_comes_and_the_execution_has_all_of_it(
             on_display=lambda display: seen.append(("display", display.png)),
         )
     assert seen == [("out", "a"), ("out", "b\nc"), ("err", "oops\n"), ("display", b"\x89P")]
-    assert await execution.output() == "ab\nc"
+    assert await execution.output() == "ab\nc\nf"
+    assert await execution.error() == "oops\nt"
     assert execution.has_error()
     assert execution.exception.name == "E"
     assert execution.result.text == "f"

@@ -7,7 +7,7 @@ import pytest
 from microsandbox import UnexpectedResponseError
 from microsandbox._collect import LIMIT, Collector
 from microsandbox._wire import EventParser, ServerEvent, event_data
-from microsandbox.models import Dropped, FileInfo, Output, decode, event_of
+from microsandbox.models import Display, Dropped, ExceptionInfo, FileInfo, Output, decode, event_of
 
 TEXT = b": hello\r\n\r\nevent: output\r\ndata: {\r\ndata:  1}\r\n\r\ndata: x\rid: 1\r\revent: e\n\ndata:\xc3\xa9\n\n"
 EVENTS = [ServerEvent("output", "{\n 1}"), ServerEvent("message", "x"), ServerEvent("message", "é")]
@@ -41,7 +41,7 @@ def test_lines_are_put_together_in_order_of_arrival():
         collector.add(Output(stream, text.encode()))
     lines = collector.result({})["output"]
     assert [(line.stream, line.text) for line in lines] == [
-        ("stderr", "x"), ("stdout", "ab"), ("stdout", ""), ("stdout", "c"), ("stderr", "y")
+        ("stdout", "ab"), ("stderr", "x"), ("stdout", ""), ("stdout", "c"), ("stderr", "y")
     ]  # fmt: skip
 
 
@@ -52,3 +52,15 @@ def test_what_is_kept_of_output_is_bounded():
     result = collector.result({})
     assert result["truncated"]
     assert sum(len(line.text) for line in result["output"]) <= LIMIT
+
+
+def test_values_shown_and_tracebacks_are_lines_of_their_own():
+    collector = Collector()
+    collector.add(Output("stdout", b"a"))
+    collector.add(Display(True, {"text/plain": "1\n2"}))
+    collector.add(Output("stdout", b"b"))
+    collector.add(ExceptionInfo("E", "v", ["t1", "t2\n"]))
+    lines = collector.result({"language": "python"})["output"]
+    assert [(line.stream, line.text) for line in lines] == [
+        ("stdout", "a"), ("stdout", "1"), ("stdout", "2"), ("stdout", "b"), ("stderr", "t1"), ("stderr", "t2")
+    ]  # fmt: skip

@@ -36,9 +36,9 @@ pub struct Execution {
 }
 
 impl Execution {
-    pub(crate) fn of_stream(answer: Value, events: Collector) -> Result<Self> {
+    pub(crate) fn of_stream(answer: Value, mut events: Collector) -> Result<Self> {
         let mut own: Self = wire::decode(answer)?;
-        own.lines.splice(0..0, events.lines);
+        own.lines.splice(0..0, events.take_lines(&own.language));
         own.displays.splice(0..0, events.displays);
         own.exception = own.exception.or(events.exception);
         own.truncated |= events.truncated;
@@ -97,9 +97,9 @@ pub struct CommandExecution {
 }
 
 impl CommandExecution {
-    pub(crate) fn of_stream(answer: Value, events: Collector) -> Result<Self> {
+    pub(crate) fn of_stream(answer: Value, mut events: Collector) -> Result<Self> {
         let mut own: Self = wire::decode(answer)?;
-        own.lines.splice(0..0, events.lines);
+        own.lines.splice(0..0, events.take_lines(""));
         own.truncated |= events.truncated;
         Ok(own)
     }

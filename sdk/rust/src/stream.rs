@@ -76,7 +76,6 @@ impl<T> Stream<T> {
             url: self.url,
             reason: format!("the stream of {} has failed already", self.method),
         })?;
-        self.collector.finish();
         (self.finish)(answer, self.collector)
     }
 

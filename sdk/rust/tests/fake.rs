@@ -151,7 +151,8 @@ async fn callbacks_get_output_as_it_comes_and_the_execution_has_all_of_it() {
         (stdout, stderr.as_str(), images),
         (vec!["a".to_owned(), "b\nc".to_owned()], "oops\n", vec![vec![0x89, b'P']])
     );
-    assert_eq!(execution.output().await.unwrap(), "ab\nc");
+    assert_eq!(execution.output().await.unwrap(), "ab\nc\nf");
+    assert_eq!(execution.error().await.unwrap(), "oops\nt");
     assert!(execution.has_error());
     assert_eq!(execution.result().and_then(Display::text), Some("f"));
     assert_eq!(execution.exception.unwrap().name, "E");
