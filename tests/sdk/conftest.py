@@ -1,15 +1,17 @@
 """Tests of the SDKs as their users get them: built, installed from what was built, run against a real server."""
 
+import json
 import os
 import pathlib
 import re
 import subprocess
 import threading
+import urllib.request
 
 import pytest
 
 from rust_workspace import RustWorkspace
-from tools import ROOT, Node, Venv
+from tools import ROOT, Node, Venv, fresh
 
 MSB = pathlib.Path(os.environ.get("MSB", ROOT / "build/release/bin/msb"))
 HOME = pathlib.Path(os.environ.get("MSB_HOME", ROOT / "build/test-home"))
@@ -24,26 +26,45 @@ def has_server():
 
 
 @pytest.fixture(scope="session")
-def server():
-    """URL of a real server, which needs no key. Its port is free: others may test at the same time."""
+def home():
+    """A home of the tests' own, with the images of the system tests: other servers may run at the same time."""
+    folder = fresh("home")
+    folder.chmod(0o700)
+    (folder / "images").symlink_to(HOME / "images")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(home):
+    """URL of a real server, which needs no key. All of its sandboxes are gone afterwards."""
     if not has_server():
         pytest.skip(f"{MSB} has no `server start`")
     command = [MSB, "server", "start", "--dev", "--port", "0"]
-    process = subprocess.Popen(command, env={**os.environ, "MSB_HOME": str(HOME)}, stdin=subprocess.DEVNULL,
+    process = subprocess.Popen(command, env={**os.environ, "MSB_HOME": str(home)}, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = []
     for line in process.stdout:
         said.append(line)
-        address = re.search(r"^Listening on http://127\.0\.0\.1:(\d+)", line)
+        address = re.search(r"^Listening on (http://127\.0\.0\.1:\d+)", line)
         if address:
             break
     else:
         pytest.fail("the server did not say its address:\n" + "".join(said))
     # Somebody has to read what it says, lest it waits for that.
     threading.Thread(target=process.stdout.read, daemon=True).start()
-    yield f"http://127.0.0.1:{address[1]}"
+    yield address[1]
+    # By their disks: what runs is listed by all servers of this user.
+    for disk in sorted(home.glob("namespaces/*/*")):
+        call(address[1], "remove", namespace=disk.parent.name, sandbox=disk.name)
     process.terminate()
     process.wait(60)
+
+
+def call(url, method, **params):
+    """Calls a method of the server's API."""
+    body = json.dumps({"jsonrpc": "2.0", "method": f"sandbox.{method}", "params": params, "id": 1}).encode()
+    request = urllib.request.Request(f"{url}/api/v1/rpc", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request).close()
 
 
 @pytest.fixture(scope="session")
