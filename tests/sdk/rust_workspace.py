@@ -47,7 +47,7 @@ class RustWorkspace:
         return run(BUILD / "rust-target/debug" / name, cwd=cwd, env=env)
 
     def _unpack(self):
-        run("cargo", "package", "--no-verify", "--allow-dirty", "--locked", cwd=RUST, env=self.env)
+        run("cargo", "package", "--no-verify", "--allow-dirty", cwd=RUST, env=self.env)
         (crate,) = (BUILD / "rust-target/package").glob("microsandbox-*.crate")
         with tarfile.open(crate) as archive:
             archive.extractall(self.path)
