@@ -2,8 +2,10 @@
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/stream_parser.hpp>
+#include <cmath>
 
 #include <algorithm>
+#include <cmath>
 
 namespace msb::base::json {
 namespace {
@@ -134,6 +136,12 @@ Result<Bytes> DecodeBytes(const Value& value, std::string_view path) {
     if (auto decoded = Base64Decode(encoded->get_string())) return Bytes(*std::move(decoded));
   }
   return ExpectedError(path, R"(a string or {"b": base64})");
+}
+
+Value EncodeNumber(double number) {
+  constexpr double kExact = 9007199254740992;  // 2^53
+  if (number != std::floor(number) || std::fabs(number) > kExact) return number;
+  return static_cast<int64_t>(number);
 }
 
 Value EncodeBytes(const Bytes& bytes) {

@@ -71,6 +71,8 @@ struct IsMap : std::false_type {};
 template <typename T>
 struct IsMap<std::map<std::string, T>> : std::true_type {};
 
+// A whole number as one: "600", not "6E2".
+Value EncodeNumber(double number);
 Result<Bytes> DecodeBytes(const Value& value, std::string_view path);
 Value EncodeBytes(const Bytes& bytes);
 
@@ -212,6 +214,8 @@ Value Encode(const T& in) {
       if (enumerator.value == in) name = EnumName(enumerator.name);
     });
     return Value(std::string_view(name));
+  } else if constexpr (std::floating_point<T>) {
+    return EncodeNumber(in);
   } else if constexpr (std::is_arithmetic_v<T>) {
     return Value(in);
   } else if constexpr (IsOptional<T>::value) {

@@ -133,9 +133,10 @@ class Parser {
     const bool exe = name == "exe" || name == "x";
     // What runs a program leaves its exit codes to it.
     const bool runs = exe || name == "exec" || name == "attach";
-    if (name == "image" || name == "server") {
+    if (name == "image" || name == "server" || name == "mcp") {
+      // As they are: msb-image and msb-server parse them. `msb mcp` is one of msb-server's.
       auto& passed = name == "image" ? image_.arguments : server_.arguments;
-      passed.assign(command + 1, arguments.end());  // as they are: msb-image, msb-server parse them
+      passed.assign(command + (name == "mcp" ? 0 : 1), arguments.end());
       arguments.erase(command + 1, arguments.end());
     } else if (const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
                dashes != arguments.end()) {
@@ -350,6 +351,8 @@ class Parser {
     app_.add_subcommand("image", "Load, import, tag, list, inspect, check, save and remove images")
         ->callback([this] { line_.command = image_; });
     app_.add_subcommand("server", "Start, stop and show the server; make API keys for it")
+        ->callback([this] { line_.command = server_; });
+    app_.add_subcommand("mcp", "Speak the Model Context Protocol on standard input and output")
         ->callback([this] { line_.command = server_; });
   }
 

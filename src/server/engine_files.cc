@@ -154,10 +154,6 @@ Service::Reply<api::Empty> Engine::RemoveFile(Call call, api::FileRemoveParams p
   co_return api::Empty{};
 }
 
-Service::Reply<api::Empty> Engine::WatchFiles(Call, api::FileWatchParams) {
-  co_return Fail(ErrorCode::kUnsupported, "not yet");
-}
-
 // --- files of any size ---------------------------------------------------------------------------
 
 base::Status Engine::OpenedFile::Begin(uint64_t offset, std::optional<uint64_t> length) {

@@ -69,6 +69,7 @@ Async<void> Routes::Serve(http::Exchange& exchange, Handle handle) {
                                          .body = BodyOf(error),
                                          .headers = {{"WWW-Authenticate", "Bearer"}}});
   }
+  exchange.NoteKey(caller->key_id);
   co_await (this->*handle)(exchange, *caller);
 }
 

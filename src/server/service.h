@@ -32,6 +32,8 @@ class Sink {
   virtual ~Sink() = default;
   // Waits until there is room for more. An Error: nobody listens any more.
   virtual Async<base::Status> Put(StreamEvent event) = 0;
+  // What was asked for is in force from now on: said where that cannot be seen otherwise.
+  virtual Async<base::Status> Begun() { co_return base::Status(); }
 };
 
 // One call of a method. Outlives it.

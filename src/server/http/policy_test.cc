@@ -86,6 +86,11 @@ TEST(Policy, JsonMustSaySo) {
     request.headers = {{"content-type", type}};
     EXPECT_FALSE(CheckJsonType(request)) << type;
   }
+  // A published client says it twice.
+  request.headers = {{"content-type", "application/json"}, {"content-type", "application/json"}};
+  EXPECT_TRUE(CheckJsonType(request));
+  request.headers = {{"content-type", "application/json"}, {"content-type", "text/plain"}};
+  EXPECT_FALSE(CheckJsonType(request));
 }
 
 TEST(Policy, OptionsOfTheCommandLineAreChecked) {

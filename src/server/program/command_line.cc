@@ -174,6 +174,11 @@ class Parser {
     shell->add_option("NAME", shell_.sandbox, "The sandbox")->required();
     AddNamespace(shell, shell_.namespace_, "Its namespace (default: default)");
     shell->callback([this] { action_ = [this] { return RunShell(shell_); }; });
+    CLI::App* mcp =
+        app_.add_subcommand("mcp", "Model Context Protocol on standard input and output (msb mcp)");
+    mcp->add_option("-p,--path", mcp_.directory,
+                    "Where the sandboxes' disks are (default: namespaces in the home)");
+    mcp->callback([this] { action_ = [this] { return RunMcp(mcp_); }; });
     app_.add_subcommand("help", "Print this help, or that of a command: help COMMAND");
   }
 
@@ -192,6 +197,7 @@ class Parser {
   ListOptions list_;
   LogOptions log_;
   ShellOptions shell_;
+  McpOptions mcp_;
 };
 
 }  // namespace

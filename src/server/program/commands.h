@@ -14,5 +14,7 @@ base::Status RunStatus(const ListOptions& options);  // the server, and the sand
 base::Status RunList(const ListOptions& options);    // all sandboxes of the server's
 base::Status RunLog(const LogOptions& options);
 base::Status RunShell(const ShellOptions& options);
+// Needs no server: it does itself what one does, until its input ends.
+base::Status RunMcp(const McpOptions& options);
 
 }  // namespace msb::server

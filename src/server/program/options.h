@@ -51,4 +51,8 @@ struct ShellOptions {
   std::string namespace_ = "default";
 };
 
+struct McpOptions {
+  std::string directory;  // of the sandboxes' disks; empty: $MSB_HOME/namespaces
+};
+
 }  // namespace msb::server

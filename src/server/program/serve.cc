@@ -17,6 +17,8 @@
 #include "src/server/http/peer_check.h"
 #include "src/server/http/server.h"
 #include "src/server/loop.h"
+#include "src/server/mcp/http.h"
+#include "src/server/mcp/tools.h"
 #include "src/server/program/server_log.h"
 #include "src/server/routes.h"
 
@@ -25,13 +27,14 @@ namespace {
 
 constexpr auto kDrain = std::chrono::seconds(10);  // what running requests have to end in
 
-Async<void> EndOnSignal(Loop& loop, http::Server& server) {
+Async<void> EndOnSignal(Loop& loop, http::Server& server, mcp::Endpoint& mcp) {
   boost::asio::signal_set signals(loop.executor(), SIGTERM, SIGINT);
   (void)co_await signals.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
   // A second one ends it at once.
   signals.clear();
   ::signal(SIGTERM, SIG_DFL);
   ::signal(SIGINT, SIG_DFL);
+  mcp.Close();
   co_await server.Drain(Clock::now() + kDrain);
   loop.io().stop();
 }
@@ -50,6 +53,19 @@ base::Result<std::unique_ptr<http::AccessLog>> OpenLog(const ServerOptions& opti
   return std::make_unique<ServerLog>(std::move(log));
 }
 
+base::Result<Caller> CallerOf(const Authenticator& authenticate, const http::Request& request) {
+  auto caller = authenticate(request);
+  if (!caller) return base::Fail(base::ErrorCode::kDenied, "{}", caller.error().message);
+  return *std::move(caller);
+}
+
+void AddMcp(mcp::Endpoint& mcp, http::Router& router) {
+  const http::Handler handle = [&mcp](http::Exchange& exchange) { return mcp.Handle(exchange); };
+  router.Add("POST", "/mcp", http::RequestType::kJson, handle);
+  router.Add("GET", "/mcp", http::RequestType::kAny, handle);
+  router.Add("DELETE", "/mcp", http::RequestType::kAny, handle);
+}
+
 }  // namespace
 
 base::Status Serve(const ServerOptions& options, const Ready& ready) {
@@ -59,13 +75,17 @@ base::Status Serve(const ServerOptions& options, const Ready& ready) {
   const std::unique_ptr<Loop> loop = TRY(Loop::Create());
   const std::unique_ptr<Engine> engine = TRY(Engine::Open(*loop, options.home, options.directory));
   http::Counters counters;
-  Routes routes(*loop, *engine, counters, Authenticator(options.key));
+  const Authenticator authenticate(options.key);
+  Routes routes(*loop, *engine, counters, authenticate);
+  mcp::Endpoint mcp(loop->executor(), mcp::MakeFeatures(*engine, {.version = MSB_VERSION}),
+                    [&](const http::Request& request) { return CallerOf(authenticate, request); });
 
   http::Site site;
   site.policy = options.policy;
   site.access_log = log.get();
   site.counters = &counters;
   routes.AddTo(site.router);
+  AddMcp(mcp, site.router);
   http::Server server(loop->io(), std::move(site),
                       options.own_user_only ? http::Admit(http::AdmitOwnUser) : http::Admit());
 
@@ -78,7 +98,7 @@ base::Status Serve(const ServerOptions& options, const Ready& ready) {
     record.urls.push_back(UrlOf(TRY(server.Listen(host, options.port))));
   }
   TRY(pid_file.Write(record));
-  loop->Spawn(EndOnSignal(*loop, server));
+  loop->Spawn(EndOnSignal(*loop, server, mcp));
   LOG(kInfo, "listening on {}", fmt::join(record.urls, ", "));
   ready(fmt::format("Listening on {}", fmt::join(record.urls, ", ")));
   loop->io().run();

@@ -1,5 +1,6 @@
 #include "src/server/rpc/endpoint.h"
 
+#include "src/server/http/response_head.h"
 #include "src/server/rpc/event_stream.h"
 #include "src/server/rpc/web_socket_session.h"
 
@@ -52,9 +53,7 @@ Async<base::Result<Value>> Serve(Service& service, CallCounters& counters, Call 
 Async<void> Endpoint::HandlePost(http::Exchange& exchange, const Caller& caller) {
   const auto body = co_await exchange.ReadBody(kMaxBody);
   if (!body) {
-    ApiError error = ApiErrorOf(body.error());
-    if (body.error().code() == base::ErrorCode::kLimit) error = {413, 2001, error.message};
-    co_return co_await exchange.Respond(Answer(error));
+    co_return co_await exchange.Respond(http::BodyErrorResponse(body.error()));
   }
   auto request = ParseRequest(*body);
   if (!request) {

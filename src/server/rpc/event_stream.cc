@@ -50,6 +50,12 @@ Async<base::Status> EventStream::Put(StreamEvent event) {
   co_return co_await Write(NameOf(event), base::json::WriteValue(DataOf(event)));
 }
 
+Async<base::Status> EventStream::Begun() {
+  const Lock::Guard guard = co_await state_->lock.Acquire(state_->never);
+  state_->last = Clock::now();
+  co_return co_await state_->exchange->Write(": begun\n\n");
+}
+
 Async<base::Status> EventStream::End(std::string_view name, std::string data) {
   CO_TRY(co_await Write(name, std::move(data)));
   co_return co_await state_->exchange->EndStream();

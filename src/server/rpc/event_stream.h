@@ -23,6 +23,7 @@ class EventStream : public Sink {
 
   Async<base::Status> Begin();
   Async<base::Status> Put(StreamEvent event) override;
+  Async<base::Status> Begun() override;
   // The last event.
   Async<base::Status> End(std::string_view name, std::string data);
 

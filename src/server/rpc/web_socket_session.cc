@@ -14,13 +14,18 @@ class WebSocketSession::Notifier : public Sink {
   Notifier(WebSocketSession& session, Value id) : session_(session), id_(std::move(id)) {}
 
   Async<base::Status> Put(StreamEvent event) override {
+    co_return co_await Notify(NameOf(event), DataOf(event));
+  }
+  Async<base::Status> Begun() override { co_return co_await Notify("begun", Object()); }
+
+ private:
+  Async<base::Status> Notify(std::string_view name, Value data) {
     co_return co_await session_.Send(
         Object{{"jsonrpc", "2.0"},
                {"method", "sandbox.event"},
-               {"params", Object{{"id", id_}, {"event", NameOf(event)}, {"data", DataOf(event)}}}});
+               {"params", Object{{"id", id_}, {"event", name}, {"data", std::move(data)}}}});
   }
 
- private:
   WebSocketSession& session_;
   Value id_;
 };
