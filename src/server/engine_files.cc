@@ -55,7 +55,7 @@ Service::Reply<api::FileContent> Engine::ReadFile(Call call, api::FileParams par
   std::string content;
   for (;;) {
     auto piece = co_await reading.Next(call.cancellation);
-    if (!piece) co_return co_await use->Explain(piece.error());
+    if (!piece) co_return co_await use->Explain(call.cancellation, piece.error());
     if (piece->empty()) break;
     content += *piece;
   }
@@ -88,7 +88,7 @@ Service::Reply<api::FileInfo> Engine::WriteFile(Call call, api::FileWriteParams 
   write.user = user;
   write.mode = mode;
   const auto written = co_await use->guest().WriteFile(std::move(write), std::move(content));
-  if (!written) co_return co_await use->Explain(written.error());
+  if (!written) co_return co_await use->Explain(call.cancellation, written.error());
   co_return FileInfoOf(params.path, *written, {});
 }
 
@@ -103,7 +103,7 @@ Service::Reply<api::FileInfo> Engine::StatFile(Call call, api::FileParams params
   CO_TRY(CheckPath("path", params.path));
   CO_TRY(const auto use, co_await Use(call, params.namespace_, params.sandbox));
   const auto info = co_await InfoOf(*use, params.path, UserOf(*use, params.user));
-  if (!info) co_return co_await use->Explain(info.error());
+  if (!info) co_return co_await use->Explain(call.cancellation, info.error());
   co_return *info;
 }
 
@@ -119,7 +119,7 @@ Service::Reply<api::FileList> Engine::ListFiles(Call call, api::FileListParams p
   list.user = UserOf(*use, params.user);
   list.depth = params.depth;
   auto listed = co_await ListGuestDirectory(use->guest(), list, kMaxEntries, call.cancellation);
-  if (!listed) co_return co_await use->Explain(listed.error());
+  if (!listed) co_return co_await use->Explain(call.cancellation, listed.error());
   co_return *std::move(listed);
 }
 
@@ -130,7 +130,7 @@ Service::Reply<api::FileInfo> Engine::MakeDirectory(Call call, api::FileMkdirPar
   const std::string user = UserOf(*use, params.user);
   const base::Status made = co_await use->guest().MakeDirectory(
       {.path = params.path, .user = user, .mode = mode, .parents = params.parents});
-  if (!made) co_return co_await use->Explain(made.error());
+  if (!made) co_return co_await use->Explain(call.cancellation, made.error());
   co_return co_await InfoOf(*use, params.path, user);
 }
 
@@ -141,7 +141,7 @@ Service::Reply<api::FileInfo> Engine::MoveFile(Call call, api::FileMoveParams pa
   const std::string user = UserOf(*use, params.user);
   const base::Status moved = co_await use->guest().Rename(
       {.from = params.from, .to = params.to, .user = user, .replace = params.replace});
-  if (!moved) co_return co_await use->Explain(moved.error());
+  if (!moved) co_return co_await use->Explain(call.cancellation, moved.error());
   co_return co_await InfoOf(*use, params.to, user);
 }
 
@@ -150,7 +150,7 @@ Service::Reply<api::Empty> Engine::RemoveFile(Call call, api::FileRemoveParams p
   CO_TRY(const auto use, co_await Use(call, params.namespace_, params.sandbox));
   const base::Status removed = co_await use->guest().Remove(
       {.path = params.path, .user = UserOf(*use, params.user), .recursive = params.recursive});
-  if (!removed) co_return co_await use->Explain(removed.error());
+  if (!removed) co_return co_await use->Explain(call.cancellation, removed.error());
   co_return api::Empty{};
 }
 
@@ -169,7 +169,7 @@ Async<base::Result<Engine::OpenedFile>> Engine::OpenFile(Call call, api::FilePar
   const std::string user = UserOf(*use, params.user);
   const auto status =
       co_await use->guest().Stat({.path = params.path, .user = user, .follow = true});
-  if (!status) co_return co_await use->Explain(status.error());
+  if (!status) co_return co_await use->Explain(call.cancellation, status.error());
   if (status->kind == agent::FileKind::kDirectory) {
     co_return Fail(ErrorCode::kInvalid, "path: {} is a directory (sandbox.files.list)",
                    base::EscapeForTerminal(params.path));
@@ -187,7 +187,7 @@ Async<base::Result<Engine::NewFile>> Engine::CreateFile(Call call, api::FileWrit
   const auto there =
       co_await use->guest().Stat({.path = params.path, .user = user, .follow = false});
   if (!there && there.error().code() != ErrorCode::kNotFound) {
-    co_return co_await use->Explain(there.error());
+    co_return co_await use->Explain(call.cancellation, there.error());
   }
   agent::WriteFile write;
   write.path = there ? params.path : fmt::format("{}.{}.part", params.path, base::RandomHex(4));
@@ -206,7 +206,7 @@ Async<base::Result<Engine::NewFile>> Engine::CreateFile(Call call, api::FileWrit
 Async<base::Result<api::FileInfo>> Engine::FinishFile(NewFile file, Call call) {
   const auto status = co_await file.writing->Finish(call.cancellation);
   if (!status) {
-    const base::Error error = co_await file.use->Explain(status.error());
+    const base::Error error = co_await file.use->Explain(call.cancellation, status.error());
     co_await AbandonFile(std::move(file));
     co_return error;
   }

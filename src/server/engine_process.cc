@@ -152,7 +152,7 @@ Service::Reply<api::ProcessStarted> Engine::StartProcess(Call call,
   exec.output =
       params.keep_all_output ? agent::OutputPolicy::kBlock : agent::OutputPolicy::kDropOldest;
   const auto started = co_await use->StartProcess(exec);
-  if (!started) co_return co_await use->Explain(started.error());
+  if (!started) co_return co_await use->Explain(call.cancellation, started.error());
   co_return api::ProcessStarted{exec.id, *started};
 }
 
@@ -167,7 +167,7 @@ Service::Reply<api::ProcessEnd> Engine::AttachProcess(Call call, api::ProcessAtt
   Follower follower(loop_);
   CO_TRY(follower.Attach(use->guest(), params));
   const auto exited = co_await follower.Follow(*call.sink, call.cancellation);
-  if (!exited) co_return co_await use->Explain(exited.error());
+  if (!exited) co_return co_await use->Explain(call.cancellation, exited.error());
   co_return EndOf(*exited);
 }
 
@@ -184,7 +184,7 @@ Service::Reply<api::ProcessEnd> Engine::WaitProcess(Call call, api::ProcessWaitP
   if (!exited && exited.error().code() == ErrorCode::kTimeout) {
     co_return StillRunning();
   }
-  if (!exited) co_return co_await use->Explain(exited.error());
+  if (!exited) co_return co_await use->Explain(call.cancellation, exited.error());
   co_await use->ForgetProcess(params.process);
   co_return EndOf(*exited);
 }
@@ -195,7 +195,7 @@ Service::Reply<api::Empty> Engine::WriteProcess(Call call, api::ProcessWritePara
   CO_TRY(const auto use, co_await Use(call, params.namespace_, params.sandbox));
   const base::Status written =
       co_await use->WriteInput(params.process, std::move(data), params.eof, call.cancellation);
-  if (!written) co_return co_await use->Explain(written.error());
+  if (!written) co_return co_await use->Explain(call.cancellation, written.error());
   co_return api::Empty{};
 }
 
@@ -205,7 +205,7 @@ Service::Reply<api::Empty> Engine::SignalProcess(Call call, api::ProcessSignalPa
   CO_TRY(const auto use, co_await Use(call, params.namespace_, params.sandbox));
   const base::Status sent = co_await use->guest().Signal(
       agent::Signal{.id = params.process, .signal = number, .group = params.group});
-  if (!sent) co_return co_await use->Explain(sent.error());
+  if (!sent) co_return co_await use->Explain(call.cancellation, sent.error());
   co_return api::Empty{};
 }
 
@@ -214,14 +214,14 @@ Service::Reply<api::Empty> Engine::ResizeProcess(Call call, api::ProcessResizePa
   CO_TRY(const auto use, co_await Use(call, params.namespace_, params.sandbox));
   const base::Status sent =
       co_await use->guest().Resize({.id = params.process, .size = {params.columns, params.rows}});
-  if (!sent) co_return co_await use->Explain(sent.error());
+  if (!sent) co_return co_await use->Explain(call.cancellation, sent.error());
   co_return api::Empty{};
 }
 
 Service::Reply<api::ProcessList> Engine::ListProcesses(Call call, api::SandboxRef params) {
   CO_TRY(const auto use, co_await Use(call, params.namespace_, params.sandbox));
   const auto processes = co_await use->guest().ListProcesses();
-  if (!processes) co_return co_await use->Explain(processes.error());
+  if (!processes) co_return co_await use->Explain(call.cancellation, processes.error());
   api::ProcessList list;
   for (const agent::ProcessInfo& process : processes->processes) {
     // The monitor's, and those of contexts, are not the client's.

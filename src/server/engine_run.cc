@@ -103,7 +103,7 @@ Service::Reply<api::ReplResult> Engine::RunCode(Call call, api::ReplParams param
   if (!end) {
     // One that never got ready is none.
     if (context->Info().language_version.empty()) use->RemoveContext(language, params.context);
-    co_return co_await use->Explain(end.error());
+    co_return co_await use->Explain(call.cancellation, end.error());
   }
   api::ReplResult result;
   result.language = NameOf(language);
@@ -127,7 +127,7 @@ Service::Reply<api::ContextInfo> Engine::CreateContext(Call call, api::ContextCr
   const base::Status started = co_await context->Start(call.cancellation);
   if (!started) {
     use->RemoveContext(language, params.context);
-    co_return co_await use->Explain(started.error());
+    co_return co_await use->Explain(call.cancellation, started.error());
   }
   co_return context->Info();
 }
@@ -151,7 +151,7 @@ Service::Reply<api::ContextInfo> Engine::RestartContext(Call call, api::ContextP
   CO_TRY(const auto context, use->FindContext(language, params.context));
   context->Kill("the context was restarted");
   const base::Status started = co_await context->Start(call.cancellation);
-  if (!started) co_return co_await use->Explain(started.error());
+  if (!started) co_return co_await use->Explain(call.cancellation, started.error());
   co_return context->Info();
 }
 
@@ -181,7 +181,7 @@ Service::Reply<api::CommandResult> Engine::RunCommand(Call call, api::CommandPar
     co_return Fail(ErrorCode::kTimeout, "command {} did not end within {} s and was killed",
                    base::EscapeForTerminal(params.command), *params.timeout);
   }
-  if (!exited) co_return co_await use->Explain(exited.error());
+  if (!exited) co_return co_await use->Explain(call.cancellation, exited.error());
   CO_TRY(co_await report.Finish());
   api::CommandResult result;
   result.command = std::move(params.command);

@@ -115,7 +115,8 @@ Service::Reply<api::Empty> Engine::WatchFiles(Call call, api::FileWatchParams pa
   request.recursive = params.recursive;
   Watching watching(loop_);
   CO_TRY(watching.Begin(use->guest(), request));
-  co_return co_await use->Explain(co_await watching.Follow(*call.sink, call.cancellation));
+  co_return co_await use->Explain(call.cancellation,
+                                  co_await watching.Follow(*call.sink, call.cancellation));
 }
 
 }  // namespace msb::server

@@ -85,9 +85,9 @@ Async<base::Status> Instance::Stop(std::chrono::milliseconds grace) {
   co_return base::Status();
 }
 
-Async<base::Error> Instance::Explain(base::Error error) {
+Async<base::Error> Instance::Explain(Cancellation& cancellation, base::Error error) {
   const auto self = shared_from_this();
-  if (error.code() != ErrorCode::kClosed) co_return error;
+  if (error.code() != ErrorCode::kClosed || cancellation.cancelled()) co_return error;
   co_await gone_.Wait(Clock::now() + kReasonPatience);
   if (!ended_) co_return error;
   co_return Fail(ErrorCode::kClosed, "sandbox {} has ended meanwhile: {}", state_.name,
@@ -104,7 +104,7 @@ Async<base::Result<sandbox::Limits>> Instance::SetLimits(std::optional<uint64_t>
   if (!ended_) CO_TRY(monitor_->SetLimits({.lifetime_ms = lifetime_ms, .idle_ms = idle_ms}));
   if (!ended_) co_await answered_.Wait(Clock::now() + kReasonPatience);
   if (limits_) co_return *limits_;
-  if (ended_) co_return co_await Explain(Fail(ErrorCode::kClosed, "it has ended"));
+  if (ended_) co_return co_await Explain(never, Fail(ErrorCode::kClosed, "it has ended"));
   co_return Fail(ErrorCode::kTimeout, "the monitor of sandbox {} does not answer", state_.name);
 }
 

@@ -53,8 +53,9 @@ class Instance : public std::enable_shared_from_this<Instance> {
 
   // Tells it to end, and waits until it has.
   Async<base::Status> Stop(std::chrono::milliseconds grace);
-  // An error that a guest which has gone may have caused: with the reason why it has.
-  Async<base::Error> Explain(base::Error error);
+  // An error that a guest which has gone may have caused: with the reason why it has. That of a
+  // call which was cancelled is only that.
+  Async<base::Error> Explain(Cancellation& cancellation, base::Error error);
 
   // An Exec with what the sandbox's programs have in common.
   agent::Exec NewProcess() const;

@@ -39,6 +39,7 @@ Async<void> Converse(Loop& loop, mcp::StdioTransport& transport, Engine& engine,
 
 base::Status RunMcp(const McpOptions& options) {
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGCHLD, SIG_IGN);  // as in Serve
   base::RaiseOpenFileLimit();
   const std::string home = TRY(base::ResolveHome());
   TRY(base::OpenHome(home, base::HomeMode::kCreate));

@@ -69,6 +69,7 @@ void AddMcp(mcp::Endpoint& mcp, http::Router& router) {
 }  // namespace
 
 base::Status Serve(const ServerOptions& options, const Ready& ready) {
+  ::signal(SIGCHLD, SIG_IGN);  // monitors are children, and outlive whoever started them
   const base::UniqueFd home = TRY(base::OpenHome(options.home, base::HomeMode::kMustExist));
   const PidFile pid_file = TRY(PidFile::Take(home.get()));
   const std::unique_ptr<http::AccessLog> log = TRY(OpenLog(options));
