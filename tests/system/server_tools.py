@@ -40,7 +40,8 @@ class Refused(Exception):
 
 
 class Server:
-    """Its sandboxes' disks, pid file and key are in a directory of its own; its images are the tests'."""
+    """Its sandboxes' disks, pid file and key are in a directory of its own; its images are the tests'.
+    One that wants keys is called with one for everything, unless a test gives another."""
 
     def __init__(self, *arguments, dev=True):
         self.directory = tempfile.mkdtemp(prefix="msb-server-")
@@ -51,6 +52,7 @@ class Server:
         self.arguments = [*(["--dev"] if dev else []), *arguments]
         self.port = 0
         self.names = []
+        self.headers = {} if dev else {"Authorization": self.key()}
         self.start()
 
     def start(self):
@@ -68,10 +70,15 @@ class Server:
     def stop(self):
         return run("server", "stop", env=self.env)
 
+    def key(self, *arguments):
+        done = run("server", "keygen", "--json", *arguments, env=self.env)
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)["token"]
+
     def end(self):
         with contextlib.suppress(Exception):
-            for name in self.names:
-                self.call("sandbox.remove", sandbox=name)
+            for one in self.call("sandbox.list", namespace="*")["sandboxes"]:
+                self.call("sandbox.remove", sandbox=one["name"], namespace=one["namespace"])
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -83,7 +90,7 @@ class Server:
         """Status, headers, body as bytes."""
         own = connection or self.connect()
         try:
-            own.request(method, path, body, headers or {})
+            own.request(method, path, body, {**self.headers, **(headers or {})})
             answer = own.getresponse()
             return answer.status, answer.headers, answer.read()
         finally:
@@ -116,13 +123,23 @@ class Server:
             body = json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": "s1"})
             connection.request("POST", "/api/v1/rpc", body,
                                {"Content-Type": "application/json", "Accept": "text/event-stream",
-                                **(headers or {})})
+                                **self.headers, **(headers or {})})
             answer = connection.getresponse()
             assert answer.status == 200, answer.read()
             assert answer.headers["Content-Type"].startswith("text/event-stream")
             yield from events_of(answer)
         finally:
             connection.close()
+
+    def schemas(self):
+        """Of all that is sent and answered, by name."""
+        return json.loads(self.ask("GET", "/api/v1/openapi.json")[2])["components"]["schemas"]
+
+    def methods(self):
+        """{name: schema of its params} of all that there are."""
+        schemas = self.schemas()
+        return {name.removesuffix(".request"): resolved(schema["properties"]["params"], schemas)
+                for name, schema in schemas.items() if name.endswith(".request")}
 
     # --- sandboxes
     def sandbox(self, image="microsandbox/python", **config):
@@ -152,6 +169,12 @@ class Sandbox:
 
     def sh(self, script, **params):
         return self.call("command.run", command="/bin/sh", args=["-c", script], **params)
+
+
+def resolved(schema, schemas):
+    """What a reference to one of the schemas leads to."""
+    name = schema.get("$ref", "").removeprefix("#/components/schemas/")
+    return schemas[name] if name else schema
 
 
 def lines_of(result, stream="stdout"):
