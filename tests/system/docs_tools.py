@@ -8,7 +8,6 @@ import base64
 import json
 import os
 import re
-import socket
 import struct
 import subprocess
 
@@ -23,7 +22,8 @@ def blocks(path, language):
 def run_script(script, server, **environment):
     """Runs it against a server of the tests'; checks that it prints what it says, and nothing else."""
     script = script.replace("127.0.0.1:5555", f"127.0.0.1:{server.port}")
-    environment = {**os.environ, **server.env, "PATH": f"{MSB.parent}:{os.environ['PATH']}", "no_proxy": "*",
+    script = script.replace("msb server start", f"msb server start --port {server.port}")
+    environment = {**os.environ, "MSB_HOME": server.directory, "PATH": f"{MSB.parent}:{os.environ['PATH']}", "no_proxy": "*",
                    **environment}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=server.directory, env=environment,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
@@ -44,14 +44,14 @@ def matches(pattern, line):
 
 
 class WebSocket:
-    """The little of RFC 6455 that a conversation of short texts needs."""
+    """The little of RFC 6455 that a conversation of short texts needs, over a connection that is there."""
 
-    def __init__(self, port, path):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\n"
-                            f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-                            "\r\n".encode())
+    def __init__(self, connection, host, path, headers=()):
+        self.socket = connection
+        fields = {"Host": host, "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+                  "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(), **dict(headers)}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
         self.reader = self.socket.makefile("rb")
         assert b" 101 " in self.reader.readline()
         while self.reader.readline() != b"\r\n":

@@ -1,4 +1,5 @@
-// What one client may cost the server: sizes, counts, patience. The defaults are docs/server.md's.
+// What one client may cost the server: sizes, counts, patience. docs/self-hosting.md names the
+// defaults.
 #pragma once
 
 #include <boost/describe.hpp>
