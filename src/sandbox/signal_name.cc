@@ -5,6 +5,8 @@
 
 #include <charconv>
 
+#include "src/base/bytes.h"
+
 namespace msb::sandbox {
 
 base::Result<int> ParseSignal(std::string_view text) {
@@ -28,7 +30,7 @@ base::Result<int> ParseSignal(std::string_view text) {
     if (known != nullptr && name == known) return signal;
   }
   return base::Fail(base::ErrorCode::kInvalid, "\"{}\" is no signal: a name (SIGTERM) or a number",
-                    text);
+                    base::EscapeForTerminal(text.substr(0, 64)));
 }
 
 }  // namespace msb::sandbox

@@ -321,8 +321,7 @@ TEST_F(HttpServer, LogsWhoAskedForWhat) {
   EXPECT_EQ(records[0].path, "/hello");
   EXPECT_EQ(records[0].status, 200);
   EXPECT_EQ(records[0].note, "hello");
-  EXPECT_EQ(records[0].bytes_in,
-            Get("/hello?secret=1", "Authorization: Bearer secret\r\n").size());
+  EXPECT_EQ(records[0].bytes_in, Get("/hello?secret=1", "Authorization: Bearer secret\r\n").size());
   EXPECT_EQ(records[0].key, "key-1");
   EXPECT_THAT(records[0].peer, HasSubstr("127.0.0.1:"));
   EXPECT_EQ(records[1].status, 400);
