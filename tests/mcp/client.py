@@ -1,5 +1,5 @@
-"""A session of the official Python SDK with the fixture: URL, or a command for stdio. Prints what it saw as
-JSON."""
+"""A session of the official Python SDK with the fixture: its mode (legacy: with a session), then URL, or
+a command for stdio. Prints what it saw as JSON."""
 
 import json
 import sys
@@ -8,7 +8,8 @@ import anyio
 from mcp import StdioServerParameters
 from mcp.client import Client
 
-target = sys.argv[1] if sys.argv[1].startswith("http") else StdioServerParameters(command=sys.argv[1], args=sys.argv[2:])
+mode, *words = sys.argv[1:]
+target = words[0] if words[0].startswith("http") else StdioServerParameters(command=words[0], args=words[1:])
 
 
 async def main():
@@ -17,7 +18,7 @@ async def main():
     async def on_progress(value, total, message):
         progress.append(message)
 
-    async with Client(target) as client:
+    async with Client(target, mode=mode) as client:
         seen = {
             "server": client.server_info.name,
             "version": client.protocol_version,

@@ -40,8 +40,10 @@ def test_the_typescript_sdk_has_a_whole_session(npm, node, target):
     assert "enough" in seen["cancelled"]
 
 
-def test_the_python_sdk_has_a_whole_session(sdk_python, target):
-    seen = seen_by(sdk_python, HERE / "client.py", *target)
+@pytest.mark.parametrize("mode, version", [("legacy", "2025-11-25"), ("auto", "2026-07-28")])
+def test_the_python_sdk_works_with_and_without_a_session(sdk_python, target, mode, version):
+    seen = seen_by(sdk_python, HERE / "client.py", mode, *target)
     check(seen)
+    assert seen["version"] == version
     assert seen["cancelled"] is True
     assert seen["after"] == TEXT

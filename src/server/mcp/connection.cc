@@ -46,12 +46,11 @@ void Endpoint::Connection::ForgetStreams() {
 }
 
 Async<base::Status> Endpoint::Connection::BeginEvents(http::Exchange& exchange, EventId last) {
-  CO_TRY(co_await exchange.BeginStream(200, "text/event-stream",
-                                       {{"cache-control", "no-cache, no-transform"},
-                                        {"x-accel-buffering", "no"},
-                                        {"mcp-session-id", id_}},
-                                       std::nullopt));
-  if (session_->version() < Version::k2025_11_25) co_return base::Status();
+  http::Headers headers = {{"cache-control", "no-cache, no-transform"},
+                           {"x-accel-buffering", "no"}};
+  if (resumable()) headers.emplace_back("mcp-session-id", id_);
+  CO_TRY(co_await exchange.BeginStream(200, "text/event-stream", std::move(headers), std::nullopt));
+  if (session_->version() != Version::k2025_11_25) co_return base::Status();
   // What the client can come back with, should it lose the connection before the first event.
   co_return co_await exchange.Write(WriteEvent(last, "", static_cast<int>(options_.retry.count())));
 }
@@ -60,6 +59,7 @@ Async<base::Status> Endpoint::Connection::WriteNext(http::Exchange& exchange, Ev
                                                     Event& reader, uint64_t& last) {
   if (const EventStream::Entry* entry = stream.After(last)) {
     last = entry->number;
+    if (!resumable()) co_return co_await exchange.Write("data: " + entry->message + "\n\n");
     co_return co_await exchange.Write(WriteEvent({stream.number(), last}, entry->message));
   }
   if (!co_await reader.Wait(Clock::now() + options_.keep_alive)) {
@@ -74,7 +74,8 @@ Async<void> Endpoint::Connection::RespondWithEvents(http::Exchange& exchange,
   const Cancellation::Watch watch(exchange.cancellation(), [reader] { reader->Set(); });
   base::Status sent = co_await BeginEvents(exchange, {stream->number(), last});
   const auto wanted = [&] {
-    const bool more = stream->After(last) || !(stream->complete() || stream->disconnect_asked());
+    const bool more =
+        stream->After(last) || !(stream->complete() || (stream->disconnect_asked() && resumable()));
     return more && stream->IsReader(reader) && !exchange.cancellation().cancelled();
   };
   while (sent && wanted()) {
@@ -113,6 +114,7 @@ Async<void> Endpoint::Connection::RespondWithJson(http::Exchange& exchange,
 
 void Endpoint::Connection::Left(const std::shared_ptr<EventStream>& stream,
                                 const std::shared_ptr<Event>& reader) {
+  if (!resumable()) session_->CancelCallsOf(*stream);
   stream->Detach(reader, options_.orphan, [weak = weak_from_this(), left = stream.get()] {
     const auto self = weak.lock();
     if (self) self->session_->CancelCallsOf(*left);

@@ -58,6 +58,8 @@ class Endpoint::Connection : public std::enable_shared_from_this<Endpoint::Conne
   void OnIdle(std::function<void()> handler) { on_idle_ = std::move(handler); }
 
  private:
+  // Nobody can come back for a stream of the stateless protocol.
+  bool resumable() const { return session_->version() < Version::k2026_07_28; }
   Async<base::Status> BeginEvents(http::Exchange& exchange, EventId last);
   Async<base::Status> WriteNext(http::Exchange& exchange, EventStream& stream, Event& reader,
                                 uint64_t& last);

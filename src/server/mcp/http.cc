@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "src/server/mcp/connection.h"
+#include "src/server/mcp/envelope.h"
 
 namespace msb::server::mcp {
 namespace {
@@ -76,6 +77,16 @@ http::Response NoSession(const http::Request& request) {
                          "the one of its answer"});
   }
   return Refusal(404, {kServerError, "the session has ended or never was; send initialize again"});
+}
+
+bool IsStateless(const http::Request& request) {
+  return request.Header("mcp-protocol-version") == NameOf(Version::k2026_07_28);
+}
+
+bool HasEnvelopes(const Incoming& incoming) {
+  return std::ranges::any_of(incoming.messages, [](const auto& message) {
+    return message && HasEnvelope(message->params);
+  });
 }
 
 bool IsInitialize(const Incoming& incoming) {
@@ -160,6 +171,9 @@ Async<void> Endpoint::Handle(http::Exchange& exchange) {
   }
   if (request.method == "POST") {
     co_await Post(exchange, *std::move(caller));
+  } else if (IsStateless(request)) {
+    co_await exchange.Respond(
+        Refusal(405, {kServerError, "version 2026-07-28 takes POST only"}, {{"allow", "POST"}}));
   } else if (request.method == "GET") {
     co_await Get(exchange, *std::move(caller));
   } else if (request.method == "DELETE") {
@@ -194,6 +208,17 @@ Async<void> Endpoint::Post(http::Exchange& exchange, Caller caller) {
   if (!incoming) {
     co_await exchange.Respond(
         {.status = 400, .body = WriteError(incoming.error().id, incoming.error().error)});
+    co_return;
+  }
+  if (IsStateless(request) || HasEnvelopes(*incoming)) {
+    if (incoming->batch || !IsStateless(request)) {
+      co_await exchange.Respond(
+          Refusal(400, {kHeaderMismatch,
+                        "version 2026-07-28 takes one message at a time, and its name in "
+                        "the header MCP-Protocol-Version"}));
+      co_return;
+    }
+    co_await PostStateless(exchange, std::move(caller), *std::move(incoming->messages.front()));
     co_return;
   }
   if (IsInitialize(*incoming)) {

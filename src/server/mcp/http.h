@@ -38,6 +38,9 @@ struct EndpointOptions {
   std::chrono::milliseconds retry = std::chrono::seconds(1);        // when clients come back
 };
 
+// The HTTP status that the stateless protocol has for an error's code.
+int StatusOf(int code);
+
 class Endpoint {
  public:
   // Who asks; kDenied if nobody that is known. Its message is for the client.
@@ -58,6 +61,7 @@ class Endpoint {
   class Connection;  // a session with its streams
 
   Async<void> Post(http::Exchange& exchange, Caller caller);
+  Async<void> PostStateless(http::Exchange& exchange, Caller caller, Message message);
   Async<void> Get(http::Exchange& exchange, Caller caller);
   Async<void> Delete(http::Exchange& exchange, Caller caller);
   Async<void> Begin(http::Exchange& exchange, Caller caller, Message initialize);

@@ -98,9 +98,9 @@ std::string WriteResult(const Value& id, Value result) {
 }
 
 std::string WriteError(const Value& id, const RpcError& error) {
-  return Write({{"id", id},
-                {"error", Object{{"code", error.code},
-                                 {"message", Value(std::string_view(error.message))}}}});
+  Object json{{"code", error.code}, {"message", Value(std::string_view(error.message))}};
+  if (!error.data.is_null()) json["data"] = error.data;
+  return Write({{"id", id}, {"error", std::move(json)}});
 }
 
 std::string WriteRequest(const Value& id, std::string_view method, Object params) {

@@ -24,13 +24,16 @@ enum RpcCode : int {
   kMethodNotFound = -32601,
   kInvalidParams = -32602,
   kInternalError = -32603,
-  kServerError = -32000,       // of the transport: session, headers
-  kResourceNotFound = -32002,  // MCP, server/resources
+  kHeaderMismatch = -32020,      // 2026-07-28
+  kUnsupportedVersion = -32022,  // 2026-07-28
+  kServerError = -32000,         // of the transport: session, headers
+  kResourceNotFound = -32002,    // MCP, server/resources
 };
 
 struct RpcError {
   int code = kInternalError;
   std::string message;
+  Value data = {};  // null: none
 };
 
 struct Message {

@@ -17,8 +17,12 @@ using base::Result;
 class Session::Call : public ToolContext {
  public:
   Call(Session& session, Value id, Caller caller, std::shared_ptr<Outlet> outlet,
-       const Object& params)
-      : session_(session), id_(std::move(id)), caller_(std::move(caller)), outlet_(outlet) {
+       const Object& params, const std::optional<Envelope>& envelope)
+      : session_(session),
+        id_(std::move(id)),
+        caller_(std::move(caller)),
+        outlet_(outlet),
+        envelope_(envelope) {
     const Value* meta = params.if_contains("_meta");
     if (meta == nullptr || !meta->is_object()) return;
     const Value* token = meta->get_object().if_contains("progressToken");
@@ -27,10 +31,12 @@ class Session::Call : public ToolContext {
 
   const Caller& caller() const override { return caller_; }
   Cancellation& cancellation() override { return cancellation_; }
-  Version version() const override { return session_.version_.value_or(kNewestVersion); }
+  Version version() const override { return session_.version_.value_or(kNewestWithSessions); }
   bool wants_progress() const override { return progress_token_.has_value(); }
   bool wants_log(Severity severity) const override {
-    return session_.features_->logging && severity >= session_.least_severity_;
+    if (!session_.features_->logging) return false;
+    return severity >=
+           (envelope_ ? envelope_->least_severity.value_or(kNothing) : session_.least_severity_);
   }
   void Disconnect() override { outlet_->Disconnect(); }
 
@@ -58,10 +64,13 @@ class Session::Call : public ToolContext {
   const std::shared_ptr<Outlet>& outlet() const { return outlet_; }
 
  private:
+  static constexpr Severity kNothing{static_cast<int>(Severity::kEmergency) + 1};
+
   Session& session_;  // RunTool holds it
   Value id_;
   Caller caller_;
   std::shared_ptr<Outlet> outlet_;
+  std::optional<Envelope> envelope_;  // of the stateless protocol
   std::optional<Value> progress_token_;
   Cancellation cancellation_;
 };
@@ -118,12 +127,20 @@ void Session::Receive(Message message, const Caller& caller, std::shared_ptr<Out
 void Session::HandleRequest(Message message, const Caller& caller, std::shared_ptr<Outlet> outlet) {
   const auto refuse = [&](RpcError error) { outlet->Answer(WriteError(message.id, error)); };
   if (ended_) return refuse({kServerError, "the session has ended; start a new one"});
+  auto envelope = ReadEnvelope(message.params);
+  if (!envelope) return refuse(std::move(envelope).error());
+  if (*envelope) return HandleStateless(std::move(message), **envelope, caller, std::move(outlet));
   const bool first = message.method == "initialize";
+  if (stateless() && !first) {
+    return refuse({kInvalidParams,
+                   "params._meta: expected the protocol version, as in the "
+                   "requests before"});
+  }
   if (!version_ && !first && message.method != "ping") {
     return refuse({kInvalidRequest, "the session has not begun; send initialize first"});
   }
   if (message.method == "tools/call" && !features_->tools.empty()) {
-    if (auto error = StartCall(message, caller, outlet)) refuse(*std::move(error));
+    if (auto error = StartCall(message, caller, outlet, {})) refuse(*std::move(error));
     return;
   }
   const auto method = Methods().find(message.method);
@@ -133,6 +150,30 @@ void Session::HandleRequest(Message message, const Caller& caller, std::shared_p
   }
   auto outcome = (this->*method->second)(message.params);
   if (!outcome) return refuse(std::move(outcome).error());
+  outlet->Answer(WriteResult(message.id, *std::move(outcome)));
+}
+
+void Session::HandleStateless(Message message, const Envelope& envelope, const Caller& caller,
+                              std::shared_ptr<Outlet> outlet) {
+  const auto refuse = [&](RpcError error) { outlet->Answer(WriteError(message.id, error)); };
+  if (version_ && !stateless()) {
+    return refuse({kInvalidRequest,
+                   "the session has begun with initialize; leave the protocol "
+                   "version out of params._meta"});
+  }
+  version_ = Version::k2026_07_28;
+  if (message.method == "tools/call" && !features_->tools.empty()) {
+    if (auto error = StartCall(message, caller, outlet, envelope)) refuse(*std::move(error));
+    return;
+  }
+  const auto method = StatelessMethods().find(message.method);
+  if (method == StatelessMethods().end()) {
+    return refuse({kMethodNotFound,
+                   fmt::format("{}: unknown method", base::EscapeForTerminal(message.method))});
+  }
+  auto outcome = (this->*method->second)(message.params);
+  if (!outcome) return refuse(std::move(outcome).error());
+  CompleteResult(message.method, *features_, outcome->as_object());
   outlet->Answer(WriteResult(message.id, *std::move(outcome)));
 }
 
@@ -155,7 +196,8 @@ void Session::HandleResponse(Message message) {
 }
 
 std::optional<RpcError> Session::StartCall(const Message& message, const Caller& caller,
-                                           const std::shared_ptr<Outlet>& outlet) {
+                                           const std::shared_ptr<Outlet>& outlet,
+                                           const std::optional<Envelope>& envelope) {
   const Value* name = message.params.if_contains("name");
   if (name == nullptr || !name->is_string()) {
     return RpcError{kInvalidParams, "params.name: expected the name of a tool"};
@@ -174,7 +216,7 @@ std::optional<RpcError> Session::StartCall(const Message& message, const Caller&
     return RpcError{kServerError,
                     fmt::format("{} calls run already; wait until one has ended", kMaxCalls)};
   }
-  auto call = std::make_shared<Call>(*this, message.id, caller, outlet, message.params);
+  auto call = std::make_shared<Call>(*this, message.id, caller, outlet, message.params, envelope);
   calls_[key] = call;
   quiet_.Clear();
   const Value* arguments = message.params.if_contains("arguments");
@@ -207,6 +249,7 @@ void Session::Finish(Call& call, ToolResult result) {
     if (result.structured && AtLeast(Version::k2025_06_18)) {
       json["structuredContent"] = *std::move(result.structured);
     }
+    if (stateless()) CompleteResult("tools/call", *features_, json);
     outlet->Answer(WriteResult(call.id(), std::move(json)));
   }
   calls_.erase(base::json::WriteValue(call.id()));
@@ -236,6 +279,7 @@ void Session::ResourceUpdated(const std::string& uri) {
 }
 
 bool Session::ClientCan(std::string_view method) const {
+  if (stateless()) return false;  // its servers ask nothing
   // "sampling/createMessage" needs the capability "sampling".
   return client_capabilities_.contains(method.substr(0, method.find('/')));
 }

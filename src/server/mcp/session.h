@@ -1,4 +1,5 @@
-// Session: one client of MCP, from initialize to its end, without transport.
+// Session: one client of MCP, from initialize to its end, without transport; or, in the stateless
+// protocol, what serves its requests, each of which stands for itself.
 //
 // Owned by its transport (http.h, stdio.h) and by the calls that run in it, through shared_ptr. One
 // thread. What it receives is a client's and may be anything that message.h lets through; each
@@ -18,6 +19,7 @@
 
 #include "src/server/async.h"
 #include "src/server/auth/caller.h"
+#include "src/server/mcp/envelope.h"
 #include "src/server/mcp/features.h"
 #include "src/server/mcp/message.h"
 #include "src/server/mcp/version.h"
@@ -64,12 +66,16 @@ class Session : public std::enable_shared_from_this<Session> {
   class Call;
   using Outcome = std::expected<Value, RpcError>;
   using Method = Outcome (Session::*)(const Object& params);
-  static const std::map<std::string_view, Method>& Methods();
+  static const std::map<std::string_view, Method>& Methods();  // of sessions
+  static const std::map<std::string_view, Method>& StatelessMethods();
 
+  void HandleStateless(Message message, const Envelope& envelope, const Caller& caller,
+                       std::shared_ptr<Outlet> outlet);
   void HandleRequest(Message message, const Caller& caller, std::shared_ptr<Outlet> outlet);
   void HandleNotification(const Message& message);
   void HandleResponse(Message message);
 
+  Outcome Discover(const Object& params);
   Outcome Initialize(const Object& params);
   Outcome Ping(const Object& params);
   Outcome ListTools(const Object& params);
@@ -85,12 +91,14 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // What is wrong with it, if it does not start.
   std::optional<RpcError> StartCall(const Message& message, const Caller& caller,
-                                    const std::shared_ptr<Outlet>& outlet);
+                                    const std::shared_ptr<Outlet>& outlet,
+                                    const std::optional<Envelope>& envelope);
   static Async<void> RunTool(std::shared_ptr<Session> self, std::shared_ptr<Call> call,
                              const Tool& tool, Object arguments);
   void Finish(Call& call, ToolResult result);
   Object ToolToJson(const Tool& tool) const;
   bool AtLeast(Version version) const { return version_ && *version_ >= version; }
+  bool stateless() const { return version_ == Version::k2026_07_28; }
   bool ClientCan(std::string_view method) const;
 
   boost::asio::any_io_executor executor_;

@@ -38,13 +38,13 @@ RpcError ToRpcError(const base::Error& error) {
   }
 }
 
-Object Capabilities(const Features& features) {
+Object Capabilities(const Features& features, bool stateless) {
   Object capabilities;
   if (!features.tools.empty()) capabilities["tools"] = Object{};
   if (!features.prompts.empty()) capabilities["prompts"] = Object{};
   if (features.resources) {
     Object resources;
-    if (features.resources->subscriptions) resources["subscribe"] = true;
+    if (features.resources->subscriptions && !stateless) resources["subscribe"] = true;
     capabilities["resources"] = std::move(resources);
   }
   if (features.logging) capabilities["logging"] = Object{};
@@ -100,23 +100,47 @@ const std::map<std::string_view, Session::Method>& Session::Methods() {
   return kMethods;
 }
 
+const std::map<std::string_view, Session::Method>& Session::StatelessMethods() {
+  static const std::map<std::string_view, Method> kMethods = {
+      {"server/discover", &Session::Discover},
+      {"tools/list", &Session::ListTools},
+      {"prompts/list", &Session::ListPrompts},
+      {"prompts/get", &Session::GetPrompt},
+      {"resources/list", &Session::ListResources},
+      {"resources/templates/list", &Session::ListTemplates},
+      {"resources/read", &Session::ReadResource},
+      {"completion/complete", &Session::Complete},
+  };
+  return kMethods;
+}
+
 Session::Outcome Session::Initialize(const Object& params) {
-  if (version_) return Refuse(kInvalidRequest, "the session has begun already");
+  if (version_ && !stateless()) return Refuse(kInvalidRequest, "the session has begun already");
   std::string wanted;
   if (StringIn(params, "protocolVersion", wanted) == nullptr) {
     return Refuse(kInvalidParams, fmt::format("params.protocolVersion: expected a string, such as "
                                               "\"{}\"",
-                                              NameOf(kNewestVersion)));
+                                              NameOf(kNewestWithSessions)));
   }
-  version_ = FindVersion(wanted).value_or(kNewestVersion);
+  version_ = std::min(FindVersion(wanted).value_or(kNewestWithSessions), kNewestWithSessions);
   if (const Value* able = params.if_contains("capabilities"); able && able->is_object()) {
     client_capabilities_ = able->get_object();
   }
-  Object server{{"name", Text(features_->name)}, {"version", Text(features_->version)}};
-  if (AtLeast(Version::k2025_06_18)) server["title"] = Text(features_->title);
+
   Object result{{"protocolVersion", Text(NameOf(*version_))},
-                {"capabilities", Capabilities(*features_)},
-                {"serverInfo", std::move(server)}};
+                {"capabilities", Capabilities(*features_, false)},
+                {"serverInfo", ServerInfo(*features_, AtLeast(Version::k2025_06_18))}};
+  if (!features_->instructions.empty()) result["instructions"] = Text(features_->instructions);
+  return result;
+}
+
+Session::Outcome Session::Discover(const Object&) {
+  Array versions;
+  for (auto name = kVersionNames.rbegin(); name != kVersionNames.rend(); ++name) {
+    versions.push_back(Text(*name));
+  }
+  Object result{{"supportedVersions", std::move(versions)},
+                {"capabilities", Capabilities(*features_, true)}};
   if (!features_->instructions.empty()) result["instructions"] = Text(features_->instructions);
   return result;
 }

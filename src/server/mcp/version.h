@@ -1,6 +1,6 @@
 // Version: the revisions of the Model Context Protocol that are spoken, oldest first: what has come
-// with one is in all that follow, unless it says otherwise. A client that asks for another is
-// offered the newest.
+// with one is in all that follow, unless it says otherwise. A client that begins a session in
+// another is offered the newest that has sessions.
 #pragma once
 
 #include <algorithm>
@@ -15,11 +15,12 @@ enum class Version {
   k2025_03_26,  // Streamable HTTP, batches (in this one only), annotations, audio
   k2025_06_18,  // structured results, titles, elicitation
   k2025_11_25,  // streams begin with an event to resume from
+  k2026_07_28,  // no sessions: each request stands for itself (envelope.h)
 };
 
-inline constexpr std::array<std::string_view, 4> kVersionNames = {"2024-11-05", "2025-03-26",
-                                                                  "2025-06-18", "2025-11-25"};
-inline constexpr Version kNewestVersion = Version::k2025_11_25;
+inline constexpr std::array<std::string_view, 5> kVersionNames = {
+    "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"};
+inline constexpr Version kNewestWithSessions = Version::k2025_11_25;
 
 constexpr std::string_view NameOf(Version version) {
   return kVersionNames[static_cast<size_t>(version)];
