@@ -122,6 +122,19 @@ def test_values_are_shown_by_mime_type(python):
     assert lines_of(ran) == "T\n"
 
 
+def test_tables_figures_and_pictures_are_shown_as_they_are_meant(server):
+    data = server.sandbox("microsandbox/python-data", memory=512)
+    [table] = data.code("import pandas as pd\npd.DataFrame({'a': [1, 2]})")["displays"]
+    assert "<table" in table["data"]["text/html"] and "a" in table["data"]["text/plain"]
+    figure = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    [shown] = [d for d in data.code(figure)["displays"] if "image/png" in d["data"]]
+    assert base64.b64decode(shown["data"]["image/png"]).startswith(b"\x89PNG\r\n")
+    svg = data.code("plt.rcParams['savefig.format'] = 'svg'\nplt.plot([2, 1])\nplt.show()")["displays"]
+    assert any("<svg" in d["data"].get("image/svg+xml", "") for d in svg)
+    picture = data.code("from PIL import Image\nImage.new('RGB', (4, 4), 'red')")["displays"]
+    assert any(base64.b64decode(d["data"].get("image/png", "")).startswith(b"\x89PNG") for d in picture)
+
+
 def test_more_output_than_a_result_holds_is_cut_and_said(python):
     ran = python.code("for i in range(10): print('x' * (1 << 20))")
     assert ran["truncated"] and len(ran["output"]) == 8
