@@ -14,7 +14,7 @@ import pytest
 from conftest import processes, run, wait_until
 from detached import listed
 from packages import packages  # noqa: F401
-from server_tools import Refused, Sandbox, Server, lines_of, nothing_left_behind, server, text_of  # noqa: F401
+from server_tools import Refused, Server, lines_of, nothing_left_behind, server, text_of  # noqa: F401
 
 
 @pytest.fixture

@@ -68,8 +68,9 @@ def test_what_is_no_request_is_an_invalid_request(server, body):  # noqa: F811
     assert "result" not in answer
 
 
-@pytest.mark.parametrize("method", ["no.such", "sandbox", "sandbox.", "SANDBOX.LIST", "sandbox.list ", "sandbox.list\0",
-                                    "sandbox.*", "../sandbox.list", "rpc.discover", "\x1b[2J", "x" * 100_000])
+@pytest.mark.parametrize("method", [
+    "no.such", "sandbox", "sandbox.", "SANDBOX.LIST", "sandbox.list ", "sandbox.list\0", "sandbox.*",
+    "../sandbox.list", "rpc.discover", "\x1b[2J", "x" * 100_000])
 def test_a_method_that_is_not_there_is_not_found(server, method):  # noqa: F811
     status, answer = rpc(server, call(method=method))
     assert (status, answer["error"]["code"], answer["id"]) == (404, -32601, 1)
