@@ -201,7 +201,7 @@ Service::Reply<api::LogsResult> Engine::Logs(Call call, api::LogsParams params) 
   if (params.tail > kMostLines) {
     co_return Fail(ErrorCode::kInvalid, "tail: {} lines; at most {}", params.tail, kMostLines);
   }
-  const auto found = sandbox::FindSandbox(key.FullName());
+  const auto found = sandboxes_->LastRun(key);
   if (!found) {
     // One that has not run since the host was started has no log.
     CO_TRY([[maybe_unused]] const auto stored, sandboxes_->storage().Load(key));

@@ -41,6 +41,9 @@ base::Result<std::string> InputOf(const api::ProcessWriteParams& params) {
   if (params.text && params.base64) {
     return Fail(ErrorCode::kInvalid, "text and base64 cannot both be given");
   }
+  if (!params.text && !params.base64 && !params.eof) {
+    return Fail(ErrorCode::kInvalid, "one of text, base64 and eof must be given");
+  }
   if (!params.base64) return params.text.value_or("");
   auto data = base::Base64Decode(*params.base64);
   if (!data) return Fail(ErrorCode::kInvalid, "base64: it is not valid base64");

@@ -43,6 +43,12 @@ base::Status CheckLimit(const std::optional<uint64_t>& limit, uint64_t used, uin
               *limit, what, used, wanted);
 }
 
+base::Status CheckImageAllowed(const Caller& caller, const std::string& image) {
+  if (IsImageAllowed(caller.images, image)) return {};
+  return Fail(ErrorCode::kDenied, "this key may not use image {} (server keygen --allow-image)",
+              base::EscapeForTerminal(image));
+}
+
 struct Outcome {
   explicit Outcome(boost::asio::any_io_executor executor) : known(std::move(executor)) {}
   Event known;
@@ -72,13 +78,24 @@ void Sandboxes::Forget(const SandboxKey& key, const std::shared_ptr<Entry>& entr
 
 // --- find ----------------------------------------------------------------------------------------
 
+// The names are those of all of this user's servers; what is ours runs on our disk.
+bool Sandboxes::IsOurs(const SandboxKey& key, const sandbox::State& state) const {
+  return state.disk_path == fmt::format("{}/{}", storage_.PathOf(key), image::kDiskFile);
+}
+
+std::optional<sandbox::FoundSandbox> Sandboxes::LastRun(const SandboxKey& key) const {
+  auto found = sandbox::FindSandbox(key.FullName());
+  if (!found || !IsOurs(key, found->state)) return std::nullopt;
+  return *std::move(found);
+}
+
 base::Error Sandboxes::NotRunning(const SandboxKey& key) const {
   if (!storage_.Load(key)) {
     return Fail(ErrorCode::kNotFound,
                 "there is no sandbox {} in namespace {}: start it first (sandbox.start)", key.name,
                 key.namespace_);
   }
-  const auto found = sandbox::FindSandbox(key.FullName());
+  const auto found = LastRun(key);
   const bool ended = found && found->state.ended;
   return Fail(ErrorCode::kNotFound,
               "sandbox {} in namespace {} does not run{}{}: start it again "
@@ -90,7 +107,7 @@ base::Error Sandboxes::NotRunning(const SandboxKey& key) const {
 base::Result<std::shared_ptr<Instance>> Sandboxes::Running(const SandboxKey& key, Entry& entry) {
   if (entry.instance && !entry.instance->ended()) return entry.instance;
   entry.instance.reset();
-  const auto found = sandbox::FindSandbox(key.FullName());
+  const auto found = LastRun(key);
   if (!found || found->state.phase == sandbox::Phase::kEnded) return NotRunning(key);
   auto instance = Instance::Connect(loop_, *found);
   if (!instance && instance.error().code() == ErrorCode::kClosed) return NotRunning(key);
@@ -178,11 +195,10 @@ base::Status Sandboxes::CheckLimits(const SandboxKey& key, const api::Config& co
 base::Result<sandbox::LaunchPlan> Sandboxes::Plan(const SandboxKey& key, const api::Config& config,
                                                   bool reset, const Caller& caller) const {
   const image::Store store = TRY(image::Store::Open(home_));
+  // As it was asked for, so that nobody learns which others there are; and as it is called.
+  TRY(CheckImageAllowed(caller, *config.image));
   image::RunnableImage image = TRY(store.OpenForRun(*config.image));
-  if (!IsImageAllowed(caller.images, image.name)) {
-    return Fail(ErrorCode::kDenied, "this key may not use image {} (server keygen --allow-image)",
-                image.name);
-  }
+  TRY(CheckImageAllowed(caller, image.name));
   const image::ImageConfig image_config = image.config;
   sandbox::LaunchOptions options;
   options.name = key.FullName();
@@ -215,7 +231,12 @@ Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& 
   CO_TRY([[maybe_unused]] const auto made, storage_.OpenDirectory(key, /*create=*/true));
   CO_TRY(sandbox::LaunchPlan plan, Plan(key, config, reset, caller));
   CO_TRY(storage_.Save(key, {.config = config, .key_id = caller.key_id}));
-  (void)sandbox::RemoveSandbox(key.FullName());  // what is left of its last run
+  const auto left = sandbox::RemoveSandbox(key.FullName());  // of its last run
+  if (!left && left.error().code() == ErrorCode::kBusy) {
+    co_return Fail(ErrorCode::kExists,
+                   "a sandbox {} of another server on this host runs already (msb ps)",
+                   key.FullName());
+  }
   const auto outcome = std::make_shared<Outcome>(loop_.executor());
   sandbox::Lease::Callbacks callbacks;
   callbacks.on_program_started = [outcome](const sandbox::ProgramStarted&) {
@@ -325,7 +346,7 @@ base::Result<std::vector<Sandboxes::Listed>> Sandboxes::List(std::string_view na
     const size_t slash = state.name.find('/');
     if (slash == std::string::npos) continue;
     const SandboxKey key{state.name.substr(0, slash), state.name.substr(slash + 1)};
-    if (!wanted(key)) continue;
+    if (!wanted(key) || !IsOurs(key, state)) continue;
     const bool ended = state.phase == sandbox::Phase::kEnded;
     if (ended && !found.contains(key)) continue;
     Listed& listed = found[key];

@@ -58,6 +58,8 @@ class Sandboxes {
   base::Result<std::vector<Listed>> List(std::string_view name_space) const;
 
   const Storage& storage() const { return storage_; }
+  // Its last run, which may be going on, if that is known.
+  std::optional<sandbox::FoundSandbox> LastRun(const SandboxKey& key) const;
   // Of one that runs, if this server has spoken with it.
   std::shared_ptr<Instance> Known(const SandboxKey& key) const;
   // Of one that runs.
@@ -98,6 +100,7 @@ class Sandboxes {
                                        Entry& entry);
   base::Result<std::shared_ptr<Instance>> Running(const SandboxKey& key, Entry& entry);
   base::Error NotRunning(const SandboxKey& key) const;
+  bool IsOurs(const SandboxKey& key, const sandbox::State& state) const;
   base::Status CheckLimits(const SandboxKey& key, const api::Config& config,
                            const Caller& caller) const;
   Async<base::Status> Launch(const SandboxKey& key, const api::Config& config, bool reset,

@@ -1,7 +1,7 @@
 // Service: the API's methods, as plain coroutines: what JSON-RPC, MCP and later E2B translate into.
 //
-// Owned by the server; one thread. Every method checks what its caller may do (Caller), then its
-// parameters, before it does anything; an Error's code says what kind it is (errors.h), its message
+// Owned by the server; one thread. Every method checks its parameters, and what its caller may do
+// (Caller), before it does anything; an Error's code says what kind it is (errors.h), its message
 // what to do. A method whose output comes over time gives it to the call's sink, if there is one,
 // as it comes; else the result holds it, up to a bound.
 //

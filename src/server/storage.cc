@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -34,12 +35,17 @@ base::Result<UniqueFd> OpenChild(int dir_fd, const std::string& name, bool creat
 base::Result<Storage> Storage::Open(const std::string& directory) {
   TRY(base::MakeDirectories(directory, 0700));
   UniqueFd root = TRY(base::OpenFile(directory, O_RDONLY | O_DIRECTORY));
+  // As the disks' records have it, however it was written.
+  char* const path = ::realpath(directory.c_str(), nullptr);
+  if (path == nullptr) return base::FailErrno("cannot find {}", directory);
+  const std::string absolute = path;
+  ::free(path);
   // Of a server that was killed while it removed.
   TRY(base::RemoveTreeAt(root.get(), kRemoved));
   if (::mkdirat(root.get(), kRemoved, 0700) < 0) {
     return base::FailErrno("cannot create {}/{}", directory, kRemoved);
   }
-  return Storage(directory, std::move(root));
+  return Storage(absolute, std::move(root));
 }
 
 std::string Storage::PathOf(const SandboxKey& key) const {

@@ -36,7 +36,9 @@ std::expected<Request, Refusal> ParseRequest(std::string_view body) {
   Object& object = parsed->get_object();
   const Value* id = object.if_contains("id");
   Request request{.id = id == nullptr ? Value(nullptr) : *id, .method = nullptr, .params = {}};
-  if (request.id.is_structured()) return std::unexpected(Invalid("id: a number or a string"));
+  if (request.id.is_structured() || request.id.is_bool()) {
+    return std::unexpected(Invalid("id: must be a number or a string"));
+  }
   if (TextOf(object, "jsonrpc") != "2.0") {
     return std::unexpected(Invalid("jsonrpc: must be \"2.0\"", request.id));
   }
