@@ -54,7 +54,9 @@ def report(title, times, base=None):
         if base and name != base:
             pairs = [a / b for a, b in zip(values, times[base])]
             ratio = f"   {median(pairs):5.2f} x {base}"
-        print(f"  {name:28s} {median(values):8.1f} ms   (min {min(values):.1f}, max {max(values):.1f}){ratio}")
+        digits = 1 if median(values) >= 10 else 2
+        print(f"  {name:28s} {median(values):8.{digits}f} ms   "
+              f"(min {min(values):.{digits}f}, max {max(values):.{digits}f}){ratio}")
 
 
 def pss_mib(pid):

@@ -22,14 +22,14 @@ def end(*names):
 class Kept:
     """A peer's container that stays; another one when it has died of something of its own."""
 
-    def __init__(self, peer):
-        self.peer, self.at = peer, peer.start()
+    def __init__(self, peer, argv=("/bin/true",)):
+        self.peer, self.argv, self.at = peer, argv, peer.start()
 
     def timed(self):
-        """Milliseconds of one /bin/true; None if there is none to be had."""
+        """Milliseconds of one program; None if there is none to be had."""
         for _ in range(3):
             try:
-                return milliseconds(self.peer.exec_command(self.at, ["/bin/true"]), stderr=subprocess.DEVNULL)
+                return milliseconds(self.peer.exec_command(self.at, self.argv), stderr=subprocess.DEVNULL)
             except subprocess.CalledProcessError:
                 self.peer.stop(self.at)
                 self.at = self.peer.start() or self.at
