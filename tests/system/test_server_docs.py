@@ -1,20 +1,22 @@
 """The documentation of the server: its commands run, its snippets parse, what is generated is up to date."""
 
+import http.client
 import json
 import os
 import pathlib
 import re
-import secrets
 import shutil
 import socket
 import ssl
 import subprocess
 import tempfile
+import types
 
 import pytest
 from conftest import HOME, MSB, ROOT, run, wait_until
-from docs_tools import WebSocket, blocks, matches, run_script
+from docs_tools import blocks, matches, run_script
 from server_tools import Refused, Server, nothing_left_behind, server  # noqa: F401
+from web_socket import WebSocket
 
 HOSTING = "docs/self-hosting.md"
 
@@ -47,12 +49,8 @@ def test_the_examples_of_the_reference_print_what_it_says(server):
 
 
 def test_exactly_the_methods_stream_of_which_the_reference_says_so(server):
-    _, _, text = server.ask("GET", "/api/v1/openapi.json")
     reference = (ROOT / "docs/api.md").read_text()
-    for name in json.loads(text)["components"]["schemas"]:
-        if not name.endswith(".request"):
-            continue
-        method = name.removesuffix(".request")
+    for method in server.methods():
         # Such a sandbox cannot be; the kind of the answer is decided before.
         _, headers, _ = server.post(method, {"sandbox": "", "namespace": "nobody"},
                                     {"Accept": "text/event-stream"})
@@ -62,9 +60,7 @@ def test_exactly_the_methods_stream_of_which_the_reference_says_so(server):
 
 
 def test_a_web_socket_hears_what_the_reference_says(server):
-    sandbox = server.sandbox()
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-    hear(WebSocket(connection, "localhost", "/api/v1/ws"), sandbox.name)
+    hear(WebSocket(server), server.sandbox().name)
 
 
 # --- docs/self-hosting.md: commands -----------------------------------------------------------------------
@@ -163,14 +159,10 @@ def tool(package):
 
 @pytest.fixture(scope="module")
 def public(nothing_left_behind):
-    """A server that is called by a public name, and a key of its."""
+    """A server that wants keys, is called by a public name, and has a sandbox."""
     one = Server("--host-name", "sandbox.example.com", dev=False)
-    key = json.loads(run("server", "keygen", "--json", env=one.env).stdout)["token"]
-    one.key = {"Authorization": f"Bearer {key}"}
-    one.sandbox_name = "t-" + secrets.token_hex(4)
-    one.call("sandbox.start", one.key, sandbox=one.sandbox_name, config={"image": "microsandbox/python", "memory": 256})
+    one.sandbox_name = one.sandbox().name
     yield one
-    one.call("sandbox.remove", one.key, sandbox=one.sandbox_name)
     one.end()
 
 
@@ -192,9 +184,11 @@ def run_proxy(command, port, directory):
 def use_through(server, url, resolve, connect):
     """Streams, files of any size and WebSockets pass through a proxy as they would without."""
     sandbox = server.sandbox_name
-    curl = ["curl", "-sSk", "--max-time", "60", "--noproxy", "*", "--resolve", resolve, "-H", f"Authorization: {server.key['Authorization']}"]
+    curl = ["curl", "-sSk", "--max-time", "60", "--noproxy", "*", "--resolve", resolve, "-H",
+            f"Authorization: {server.headers['Authorization']}"]
     # The code waits until its first line has been seen: one that gathers output would wait for ever.
-    code = "import os, time\nprint('first', flush=True)\nwhile not os.path.exists('/go'): time.sleep(0.01)\nprint('second')"
+    code = ("import os, time\nprint('first', flush=True)\nwhile not os.path.exists('/go'): time.sleep(0.01)\n"
+            "print('second')")
     body = {"jsonrpc": "2.0", "id": 1, "method": "sandbox.repl.run",
             "params": {"sandbox": sandbox, "language": "python", "code": code}}
     streaming = subprocess.Popen([*curl, "-N", f"{url}/api/v1/rpc", "-H", "Content-Type: application/json",
@@ -211,7 +205,9 @@ def use_through(server, url, resolve, connect):
     subprocess.run([*curl, f"{url}/api/v1/rpc", "-H", "Content-Type: application/json", "-d", json.dumps(
         {"jsonrpc": "2.0", "id": 1, "method": "sandbox.files.remove", "params": {"sandbox": sandbox, "path": "/go"}})],
         capture_output=True, check=True)
-    hear(WebSocket(connect(), "sandbox.example.com", "/api/v1/ws", server.key), sandbox)
+    over = http.client.HTTPConnection("sandbox.example.com")
+    over.sock = connect()
+    hear(WebSocket(types.SimpleNamespace(connect=lambda: over, headers=server.headers)), sandbox)
 
 
 def test_nginx_as_it_is_configured_here_passes_everything_on(public, tmp_path):
@@ -266,11 +262,11 @@ def test_caddy_as_it_is_configured_here_passes_everything_on(public, tmp_path):
 def test_prometheus_takes_the_configuration_and_the_metrics(public, tmp_path):
     [configuration] = blocks(HOSTING, "yaml")
     key = tmp_path / "key"
-    key.write_text(public.key["Authorization"])
+    key.write_text(public.headers["Authorization"])
     (tmp_path / "prometheus.yml").write_text(configuration.replace("/etc/prometheus/microsandbox.key", str(key)))
     promtool = tool("prometheus")
     subprocess.run([promtool, "check", "config", tmp_path / "prometheus.yml"], check=True, capture_output=True)
-    status, _, metrics = public.ask("GET", "/metrics", headers=public.key)
+    status, _, metrics = public.ask("GET", "/metrics")
     assert status == 200 and f'sandbox="{public.sandbox_name}"'.encode() in metrics
     checked = subprocess.run([promtool, "check", "metrics"], input=metrics, capture_output=True)
     assert checked.returncode == 0, checked.stderr.decode()
@@ -279,8 +275,8 @@ def test_prometheus_takes_the_configuration_and_the_metrics(public, tmp_path):
 # --- docs/self-hosting.md: log, limits, messages --------------------------------------------------------------
 
 def test_the_log_has_the_members_that_are_shown(public):
-    public.ask("GET", "/metrics", headers=public.key)
-    public.call("sandbox.repl.run", public.key, sandbox=public.sandbox_name, language="python", code="1")
+    public.ask("GET", "/metrics")
+    public.call("sandbox.repl.run", sandbox=public.sandbox_name, language="python", code="1")
     lines = [json.loads(line) for line in run("server", "log", env=public.env).stdout.splitlines()]
     [line] = [line for line in lines if line.get("note") == f"sandbox.repl.run default/{public.sandbox_name}"][-1:]
     [shown] = map(json.loads, blocks(HOSTING, "json"))
@@ -307,11 +303,10 @@ def refusal(server, method, headers=None, **params):
 
 def test_the_messages_that_are_explained_are_what_is_said(public):
     def keygen(*arguments):
-        made = json.loads(run("server", "keygen", "--json", *arguments, env=public.env).stdout)
-        return {"Authorization": f"Bearer {made['token']}"}
+        return {"Authorization": public.key(*arguments)}
 
-    def error(status, headers, path="/api/v1/rpc", method="POST"):
-        got, _, body = public.ask(method, path, b"{}", headers)
+    def error(status, headers):
+        got, _, body = public.ask("POST", "/api/v1/rpc", b"{}", headers)
         assert got == status
         return json.loads(body)["error"]
 
@@ -323,14 +318,14 @@ def test_the_messages_that_are_explained_are_what_is_said(public):
         run("server", "start", "--dev", "--host", "0.0.0.0", env=public.env).stderr.decode(),
         error(403, {"Host": "evil.example", **json_type}),
         error(403, {"Origin": "https://evil.example", **json_type}),
-        error(401, json_type),
+        error(401, {**json_type, "Authorization": ""}),
         error(401, {**json_type, "Authorization": voided}),
-        error(415, {**public.key, "Content-Type": "text/plain"}),
+        error(415, {"Content-Type": "text/plain"}),
         refusal(public, "sandbox.stop", keygen("-n", "other"), sandbox=public.sandbox_name),
         refusal(public, "sandbox.start", keygen("--max-memory", "100M"), sandbox="t-more", config=config),
         refusal(public, "sandbox.start", keygen("--allow-image", "other*"), sandbox="t-more", config=config),
-        refusal(public, "sandbox.start", public.key, sandbox="t-more", config={"image": "nowhere"}),
-        refusal(public, "sandbox.start", public.key, sandbox=public.sandbox_name, config={**config, "memory": 128}),
+        refusal(public, "sandbox.start", sandbox="t-more", config={"image": "nowhere"}),
+        refusal(public, "sandbox.start", sandbox=public.sandbox_name, config={**config, "memory": 128}),
     ]
     with tempfile.TemporaryDirectory() as home:
         os.chmod(home, 0o700)
@@ -340,8 +335,8 @@ def test_the_messages_that_are_explained_are_what_is_said(public):
     unheard = [one for one in explained if not any(matches(f"*{one}*", text.replace("\n", " ")) for text in said)]
     # What a test cannot bring about stands in the source; tests of their own have the rest.
     assert unheard == [
-        "this host does not tell whose connections are *", "the API key has expired", "the disk * was made over image *",
-        "sandbox * in namespace * does not run: *",
+        "this host does not tell whose connections are *", "the API key has expired",
+        "the disk * was made over image *", "sandbox * in namespace * does not run: *",
     ]
     source = "".join(path.read_text() for folder in ("server", "sandbox")
                      for path in (ROOT / "src" / folder).rglob("*.cc"))
