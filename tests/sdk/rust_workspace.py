@@ -4,7 +4,7 @@ packaged of sdk/rust."""
 import shutil
 import tarfile
 
-from snippets import programs
+from snippets import of_readmes
 from tools import BUILD, SDK, TESTS, run
 
 RUST = SDK / "rust"
@@ -13,7 +13,7 @@ RUST = SDK / "rust"
 def own_programs():
     """{name: source} of the crate's examples and of its README's snippets."""
     found = {path.stem: path.read_text() for path in sorted((RUST / "examples").glob("*.rs"))}
-    for number, program in enumerate(programs(RUST / "README.md", "rust")):
+    for number, program in enumerate(of_readmes(RUST, "rust")):
         found[f"readme_{number}"] = program
     return found
 

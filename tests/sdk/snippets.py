@@ -9,6 +9,8 @@ A fenced block that imports nothing is a fragment: the README says inside of wha
 import re
 import textwrap
 
+from tools import ROOT
+
 WRAPPERS = {
     "python": (
         "import asyncio\nfrom microsandbox import *\n\n\nasync def main():\n"
@@ -31,6 +33,11 @@ WRAPPERS = {
     ),
 }
 STARTS = {"python": r"^(import|from) ", "javascript": r"^import ", "rust": r"^use "}
+
+
+def of_readmes(folder, language):
+    """Those of the SDK's README and of the product's."""
+    return [program for readme in (folder, ROOT) for program in programs(readme / "README.md", language)]
 
 
 def programs(readme, language):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from snippets import check_output, programs
+from snippets import check_output, of_readmes
 from tools import SDK, fresh, run
 
 JAVASCRIPT = SDK / "javascript"
@@ -92,7 +92,7 @@ def test_examples_print_what_they_say(example, project, source, node, user_env):
     check_output(example.read_text(), node.node(program, cwd=project, env=user_env))
 
 
-@pytest.mark.parametrize("number, program", list(enumerate(programs(JAVASCRIPT / "README.md", "javascript"))))
+@pytest.mark.parametrize("number, program", list(enumerate(of_readmes(JAVASCRIPT, "javascript"))))
 def test_snippets_of_the_readme_print_what_they_say(number, program, project, node, user_env):
     (project / "snippet.mjs").write_text(program)
     check_output(program, node.node("snippet.mjs", cwd=project, env=user_env))

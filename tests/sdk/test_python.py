@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from snippets import check_output, programs
+from snippets import check_output, of_readmes
 from tools import BUILD, SDK, Venv, fresh, run
 
 PYTHON = SDK / "python"
@@ -64,7 +64,7 @@ def test_examples_print_what_they_say(example, venv, user_env, folder):
     check_output(example.read_text(), venv.python(example, cwd=folder, env=user_env))
 
 
-@pytest.mark.parametrize("number, program", list(enumerate(programs(PYTHON / "README.md", "python"))))
+@pytest.mark.parametrize("number, program", list(enumerate(of_readmes(PYTHON, "python"))))
 def test_snippets_of_the_readme_print_what_they_say(number, program, venv, user_env, folder):
     (folder / "snippet.py").write_text(program)
     check_output(program, venv.python("snippet.py", cwd=folder, env=user_env))

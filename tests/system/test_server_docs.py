@@ -26,6 +26,16 @@ def free_port():
         return listener.getsockname()[1]
 
 
+class Place:
+    """A home for a server that the documentation's commands start."""
+
+    def __init__(self, directory):
+        self.directory, self.port = str(directory), free_port()
+        directory.chmod(0o700)
+        (directory / "images").symlink_to(HOME / "images")
+        shutil.copy(HOME / "version", directory)
+
+
 def hear(web_socket, sandbox):
     """Has the reference's conversation over a WebSocket."""
     [conversation] = blocks("docs/api.md", "json")
@@ -63,17 +73,18 @@ def test_a_web_socket_hears_what_the_reference_says(server):
     hear(WebSocket(server), server.sandbox().name)
 
 
+# --- README.md: the SDKs' parts are run in tests/sdk ---------------------------------------------------------
+
+def test_the_readmes_commands_print_what_it_says(tmp_path):
+    place = Place(tmp_path)
+    try:
+        run_script("".join(blocks("README.md", "sh")), place)
+    finally:
+        run("server", "stop", env={"MSB_HOME": str(tmp_path)})
+        run("stop", "-t", "0", "default/test", env={"MSB_HOME": str(tmp_path)})
+
+
 # --- docs/self-hosting.md: commands -----------------------------------------------------------------------
-
-class Place:
-    """A home for a server that the documentation's commands start."""
-
-    def __init__(self, directory):
-        self.directory, self.port = str(directory), free_port()
-        directory.chmod(0o700)
-        (directory / "images").symlink_to(HOME / "images")
-        shutil.copy(HOME / "version", directory)
-
 
 def test_the_commands_for_who_runs_a_server_print_what_is_said(tmp_path):
     place = Place(tmp_path)
