@@ -37,7 +37,8 @@ class RustWorkspace:
         link.unlink(missing_ok=True)
         link.symlink_to(TESTS.parent)
         # All at once: for other choices of packages cargo would build their dependencies again, with other features.
-        self.cargo("test", "--workspace", "--locked", "--no-run")
+        # (`cargo test --no-run` would leave the programs out, unless an earlier run has left them.)
+        self.cargo("build", "--workspace", "--locked", "--all-targets")
 
     def cargo(self, *arguments, env=None):
         return run("cargo", *arguments, cwd=self.path, env={**self.env, **(env or {})})
