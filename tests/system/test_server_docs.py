@@ -211,7 +211,8 @@ def use_through(server, url, resolve, connect):
     put = subprocess.run([*curl, "-T", "-", f"{path}/big"], input=content, capture_output=True, check=True)
     assert json.loads(put.stdout)["size"] == len(content)
     subprocess.run([*curl, "-T", "-", f"{path}/go"], input=b"x", capture_output=True, check=True)
-    assert b"second" in streaming.stdout.read() and streaming.wait() == 0
+    rest = streaming.stdout.read()
+    assert b"second" in rest and streaming.wait() == 0, rest
     assert subprocess.run([*curl, f"{path}/big"], capture_output=True, check=True).stdout == content
     subprocess.run([*curl, f"{url}/api/v1/rpc", "-H", "Content-Type: application/json", "-d", json.dumps(
         {"jsonrpc": "2.0", "id": 1, "method": "sandbox.files.remove", "params": {"sandbox": sandbox, "path": "/go"}})],
