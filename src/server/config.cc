@@ -22,7 +22,8 @@ constexpr double kMinMemory_mib = 64;
 constexpr double kMaxMemory_mib = 64 * 1024;
 constexpr double kMaxCpus = 1024;
 constexpr double kMaxSeconds = 100.0 * 366 * 24 * 3600;
-constexpr size_t kMaxText = 64 * 1024;  // of one value
+constexpr size_t kMaxText = 64 * 1024;     // of one value
+constexpr size_t kMaxConfig = 256 * 1024;  // of all of it, as JSON
 constexpr double kMiB = 1 << 20;
 
 std::string Quote(std::string_view text) { return base::EscapeForTerminal(text.substr(0, 128)); }
@@ -170,6 +171,10 @@ base::Result<api::Config> CompleteConfig(const std::optional<api::Config>& given
   if (!config.cpus) config.cpus = 1;
   if (!config.disk) config.disk = static_cast<double>(image::kDefaultDiskBytes >> 20);
   if (!config.shell) config.shell = "/bin/sh";
+  if (const size_t size = base::json::Write(config).size(); size > kMaxConfig) {
+    return Fail(ErrorCode::kInvalid, "config: {} KiB as JSON; at most {} KiB", size >> 10,
+                kMaxConfig >> 10);
+  }
   return config;
 }
 

@@ -113,7 +113,7 @@ Async<base::Status> Context::Start(Cancellation& cancellation) {
 Async<base::Status> Context::EnsureDriver(Cancellation& cancellation) {
   if (driver_ && !driver_->ended()) co_return base::Status();
   driver_.reset();
-  CO_TRY(co_await PutDriverFile());
+  CO_TRY(co_await PutDriverFile(cancellation));
   agent::Exec exec = process_;
   exec.id = agent::NewProcessId();
   exec.argv = {KindOf(language_).program, KindOf(language_).file};
@@ -129,7 +129,7 @@ Async<base::Status> Context::EnsureDriver(Cancellation& cancellation) {
 }
 
 // Again for each process: what is in the guest is the guest's, and may have been changed.
-Async<base::Status> Context::PutDriverFile() {
+Async<base::Status> Context::PutDriverFile(Cancellation& cancellation) {
   agent::MakeDirectory make;
   make.path = kDriverDirectory;
   make.parents = true;
@@ -138,7 +138,8 @@ Async<base::Status> Context::PutDriverFile() {
   write.path = KindOf(language_).file;
   write.mode = 0644;
   CO_TRY([[maybe_unused]] const auto status,
-         co_await guest_.WriteFile(std::move(write), std::string(KindOf(language_).content)));
+         co_await guest_.WriteFile(std::move(write), std::string(KindOf(language_).content),
+                                   cancellation));
   co_return base::Status();
 }
 
@@ -162,6 +163,7 @@ Async<base::Status> Context::WaitForHello(Cancellation& cancellation) {
     }
     interrupts_by_signal_ = hello->interrupt == "signal";
     language_version_ = ToUtf8(hello->language_version.substr(0, 64));
+    driver_->Ignore();  // until it runs something
     co_return base::Status();
   }
   if (cancellation.cancelled()) co_return Fail(ErrorCode::kClosed, "the client has gone");

@@ -53,7 +53,7 @@ class Context {
   struct Running;  // of one Run
 
   Async<base::Status> EnsureDriver(Cancellation& cancellation);
-  Async<base::Status> PutDriverFile();
+  Async<base::Status> PutDriverFile(Cancellation& cancellation);
   Async<base::Status> WaitForHello(Cancellation& cancellation);
   base::Error StartFailure(const Driver::Ended& ended, std::string_view said) const;
   Async<base::Result<api::RunEnd>> Follow(Running& run);

@@ -71,8 +71,9 @@ void Driver::OnFailed(const agent::Failure& failure) {
 
 void Driver::Push(Item item, size_t bytes) {
   if (ended_ || ignoring_) return;
-  items_.emplace_back(std::move(item), bytes);
-  waiting_ += bytes;
+  const size_t cost = bytes + sizeof(Item);
+  items_.emplace_back(std::move(item), cost);
+  waiting_ += cost;
   if (waiting_ > kMaxWaiting && attachment_ && !std::exchange(paused_, true)) {
     attachment_->PauseOutput();
   }

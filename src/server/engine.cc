@@ -144,7 +144,7 @@ base::Result<std::unique_ptr<Engine>> Engine::Open(Loop& loop, std::string home,
 Async<base::Result<Instance::Use>> Engine::Use(const Call& call, std::string name_space,
                                                std::string sandbox) {
   CO_TRY(SandboxKey key, CheckKey(call, name_space, sandbox));
-  co_return co_await sandboxes_->Find(std::move(key));
+  co_return co_await sandboxes_->Find(std::move(key), call.cancellation);
 }
 
 Service::Reply<std::string> Engine::Start(Call call, api::StartParams params) {

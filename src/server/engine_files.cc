@@ -87,7 +87,8 @@ Service::Reply<api::FileInfo> Engine::WriteFile(Call call, api::FileWriteParams 
   write.path = params.path;
   write.user = user;
   write.mode = mode;
-  const auto written = co_await use->guest().WriteFile(std::move(write), std::move(content));
+  const auto written =
+      co_await use->guest().WriteFile(std::move(write), std::move(content), call.cancellation);
   if (!written) co_return co_await use->Explain(call.cancellation, written.error());
   co_return FileInfoOf(params.path, *written, {});
 }
@@ -211,8 +212,12 @@ Async<base::Result<api::FileInfo>> Engine::FinishFile(NewFile file, Call call) {
     co_return error;
   }
   if (file.written_as != file.path) {
-    CO_TRY(co_await file.use->guest().Rename(
-        {.from = file.written_as, .to = file.path, .user = file.user, .replace = true}));
+    const base::Status renamed = co_await file.use->guest().Rename(
+        {.from = file.written_as, .to = file.path, .user = file.user, .replace = true});
+    if (!renamed) {
+      co_await AbandonFile(std::move(file));
+      co_return renamed.error();
+    }
   }
   co_return FileInfoOf(file.path, *status, {});
 }

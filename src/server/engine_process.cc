@@ -99,6 +99,7 @@ class Follower {
       if (std::exchange(paused_, false)) attachment_->ResumeOutput();
       if (cancellation.cancelled()) co_return Fail(ErrorCode::kClosed, "the client has gone");
       if (!events_.empty()) continue;
+      if ((failed_ || exited_) && PushRest()) continue;
       if (failed_) co_return *failed_;
       if (exited_) co_return *exited_;
       co_await changed_.Wait();
@@ -108,13 +109,26 @@ class Follower {
  private:
   void Push(OutputStream stream, std::string_view data) {
     const size_t index = static_cast<size_t>(stream);
-    std::string piece = pieces_[index].Take(data);
-    if (piece.empty()) return;  // the beginning of a character
+    Add(stream, pieces_[index].Take(data));
+  }
+
+  // A character that was begun, and will not be completed. True: there was one.
+  bool PushRest() {
+    for (const OutputStream stream : {OutputStream::kStdout, OutputStream::kStderr}) {
+      Add(stream, pieces_[static_cast<size_t>(stream)].Take("", /*last=*/true));
+    }
+    return !events_.empty();
+  }
+
+  void Add(OutputStream stream, const std::string& piece) {
+    const size_t index = static_cast<size_t>(stream);
+    if (piece.empty()) return;
     api::OutputEvent event = OutputEventOf(stream, piece);
     event.offset = offsets_[index];
     offsets_[index] += piece.size();
-    events_.emplace_back(std::move(event), piece.size());
-    waiting_ += piece.size();
+    const size_t cost = piece.size() + sizeof(StreamEvent);
+    events_.emplace_back(std::move(event), cost);
+    waiting_ += cost;
     if (waiting_ > kMaxWaiting && !std::exchange(paused_, true)) attachment_->PauseOutput();
     changed_.Set();
   }
@@ -122,8 +136,10 @@ class Follower {
   void OnDropped(unsigned stream, uint64_t bytes) {
     if (stream != agent::kStdout && stream != agent::kStderr) return;
     const auto which = static_cast<OutputStream>(stream - agent::kStdout);
+    PushRest();
     offsets_[stream - agent::kStdout] += bytes;
-    events_.emplace_back(api::DroppedEvent{std::string(NameOf(which)), bytes}, 0);
+    events_.emplace_back(api::DroppedEvent{std::string(NameOf(which)), bytes}, sizeof(StreamEvent));
+    waiting_ += sizeof(StreamEvent);
     changed_.Set();
   }
 

@@ -46,7 +46,7 @@ class CommandRun {
       while (!pieces_.empty()) {
         auto [stream, data] = std::move(pieces_.front());
         pieces_.pop_front();
-        waiting_ -= data.size();
+        waiting_ -= data.size() + sizeof(pieces_.front());
         CO_TRY(co_await report.Output(stream, std::move(data)));
       }
       if (std::exchange(paused_, false)) attachment_->ResumeOutput();
@@ -61,7 +61,7 @@ class CommandRun {
  private:
   void Push(OutputStream stream, std::string_view data) {
     pieces_.emplace_back(stream, std::string(data));
-    waiting_ += data.size();
+    waiting_ += data.size() + sizeof(pieces_.front());
     if (waiting_ > kMaxWaiting && !std::exchange(paused_, true)) attachment_->PauseOutput();
     changed_.Set();
   }
@@ -101,8 +101,7 @@ Service::Reply<api::ReplResult> Engine::RunCode(Call call, api::ReplParams param
   const auto end =
       co_await context->Run(std::move(params.code), params.timeout, report, call.cancellation);
   if (!end) {
-    // One that never got ready is none.
-    if (context->Info().language_version.empty()) use->RemoveContext(language, params.context);
+    use->ForgetUnstarted(language, params.context, context);
     co_return co_await use->Explain(call.cancellation, end.error());
   }
   api::ReplResult result;
@@ -126,7 +125,7 @@ Service::Reply<api::ContextInfo> Engine::CreateContext(Call call, api::ContextCr
   CO_TRY(const auto context, use->GetContext(language, params.context, std::move(process)));
   const base::Status started = co_await context->Start(call.cancellation);
   if (!started) {
-    use->RemoveContext(language, params.context);
+    use->ForgetUnstarted(language, params.context, context);
     co_return co_await use->Explain(call.cancellation, started.error());
   }
   co_return context->Info();

@@ -8,7 +8,10 @@ namespace {
 using base::ErrorCode;
 using base::Fail;
 
+constexpr size_t kMaxListBytes = 8 * 1024 * 1024;
+
 base::Error Gone() { return Fail(ErrorCode::kClosed, "the client has gone"); }
+base::Error Silent() { return Fail(ErrorCode::kTimeout, "the sandbox's agent does not answer"); }
 
 std::string Join(const std::string& directory, const std::string& name) {
   return directory.ends_with('/') ? directory + name : directory + "/" + name;
@@ -98,7 +101,9 @@ Async<base::Status> FileWriting::Put(std::string_view data, Cancellation& cancel
     if (result_ && !*result_) co_return result_->error();
     data.remove_prefix(transfer_->Put(data));
     if (data.empty()) co_return base::Status();
-    co_await changed_.Wait();
+    // A guest can wait for ever for something of its own, such as a file system that does not
+    // answer.
+    if (!co_await changed_.Wait(Clock::now() + Guest::kPatience)) co_return Silent();
   }
 }
 
@@ -108,7 +113,7 @@ Async<base::Result<agent::FileStatus>> FileWriting::Finish(Cancellation& cancell
   while (!result_) {
     changed_.Clear();
     if (cancellation.cancelled()) co_return Gone();
-    co_await changed_.Wait();
+    if (!co_await changed_.Wait(Clock::now() + Guest::kPatience)) co_return Silent();
   }
   co_return *result_;
 }
@@ -121,6 +126,7 @@ Async<base::Result<api::FileList>> ListGuestDirectory(Guest& guest, agent::ListD
     explicit State(boost::asio::any_io_executor executor) : changed(std::move(executor)) {}
     Event changed;
     api::FileList files;
+    size_t bytes = 0;  // of names and targets
     bool done = false;
     std::optional<base::Error> failed;
   };
@@ -128,7 +134,8 @@ Async<base::Result<api::FileList>> ListGuestDirectory(Guest& guest, agent::ListD
   agent::FileTransfer::Callbacks callbacks;
   callbacks.on_entries = [&](std::span<const agent::DirectoryEntry> entries) {
     for (const agent::DirectoryEntry& entry : entries) {
-      state.files.truncated = state.files.entries.size() >= most;
+      state.bytes += list.path.data.size() + entry.name.data.size() + entry.target.data.size();
+      state.files.truncated = state.files.entries.size() >= most || state.bytes > kMaxListBytes;
       if (state.files.truncated) break;
       const bool link = entry.status.kind == agent::FileKind::kSymlink;
       state.files.entries.push_back(

@@ -80,21 +80,15 @@ base::Result<agent::Control*> Guest::ControlStream() {
 
 template <typename T, typename Request>
 Async<base::Result<T>> Guest::Ask(void (agent::Control::*send)(const Request&, agent::OnAnswer<T>),
-                                  Request request, Clock::time_point deadline,
-                                  Cancellation* cancellation) {
+                                  Request request, Clock::time_point deadline) {
   const auto pending = std::make_shared<Pending<T>>(loop_.executor());
   CO_TRY(agent::Control * control, ControlStream());
   (control->*send)(request, [pending](agent::Answer<T> answer) {
     pending->answer = std::move(answer);
     pending->done.Set();
   });
-  std::optional<Cancellation::Watch> watch;
-  if (cancellation != nullptr) watch.emplace(*cancellation, [pending] { pending->done.Set(); });
   co_await pending->done.Wait(deadline);
   if (pending->answer) co_return ResultOf<T>(*std::move(pending->answer));
-  if (cancellation != nullptr && cancellation->cancelled()) {
-    co_return Fail(ErrorCode::kClosed, "the client has gone");
-  }
   co_return Fail(ErrorCode::kTimeout, "the sandbox's agent does not answer");
 }
 
@@ -118,9 +112,22 @@ Async<base::Result<agent::Processes>> Guest::ListProcesses() {
   co_return Fail(ErrorCode::kTimeout, "the sandbox's agent does not answer");
 }
 
+// On a stream of its own: one that is given up must not go on being open.
 Async<base::Result<agent::Exited>> Guest::Wait(agent::Wait request, Clock::time_point deadline,
                                                Cancellation& cancellation) {
-  co_return co_await Ask(&agent::Control::SendWait, std::move(request), deadline, &cancellation);
+  const auto pending = std::make_shared<Pending<agent::Exited>>(loop_.executor());
+  CO_TRY(base::UniqueFd stream, NewStream());
+  CO_TRY(const auto control,
+         agent::Control::Create(loop_.events(), std::move(stream), [](const agent::Failure&) {}));
+  control->SendWait(request, [pending](agent::Answer<agent::Exited> answer) {
+    pending->answer = std::move(answer);
+    pending->done.Set();
+  });
+  const Cancellation::Watch watch(cancellation, [pending] { pending->done.Set(); });
+  co_await pending->done.Wait(deadline);
+  if (pending->answer) co_return ResultOf<agent::Exited>(*std::move(pending->answer));
+  if (cancellation.cancelled()) co_return Fail(ErrorCode::kClosed, "the client has gone");
+  co_return Fail(ErrorCode::kTimeout, "the process has not ended");
 }
 
 Async<base::Result<agent::FileStatus>> Guest::Stat(agent::StatFile request) {
@@ -149,12 +156,12 @@ Async<base::Status> Guest::Rename(agent::Rename request) {
 }
 
 Async<base::Result<agent::FileStatus>> Guest::WriteFile(agent::WriteFile request,
-                                                        std::string content) {
+                                                        std::string content,
+                                                        Cancellation& cancellation) {
   FileWriting writing(*this);
-  Cancellation never;
   CO_TRY(writing.Open(request));
-  CO_TRY(co_await writing.Put(content, never));
-  co_return co_await writing.Finish(never);
+  CO_TRY(co_await writing.Put(content, cancellation));
+  co_return co_await writing.Finish(cancellation);
 }
 
 }  // namespace msb::server

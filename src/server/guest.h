@@ -47,15 +47,13 @@ class Guest {
   Async<base::Status> MakeDirectory(agent::MakeDirectory request);
   Async<base::Status> Remove(agent::Remove request);
   Async<base::Status> Rename(agent::Rename request);
-  Async<base::Result<agent::FileStatus>> WriteFile(agent::WriteFile request, std::string content);
+  Async<base::Result<agent::FileStatus>> WriteFile(agent::WriteFile request, std::string content,
+                                                   Cancellation& cancellation);
 
  private:
-  template <typename T>
-  using Send = void (agent::Control::*)(agent::OnAnswer<T>);
   template <typename T, typename Request>
   Async<base::Result<T>> Ask(void (agent::Control::*send)(const Request&, agent::OnAnswer<T>),
-                             Request request, Clock::time_point deadline,
-                             Cancellation* cancellation = nullptr);
+                             Request request, Clock::time_point deadline);
   base::Result<agent::Control*> ControlStream();
 
   Loop& loop_;

@@ -203,6 +203,15 @@ void Instance::RemoveContext(Language language, const std::string& name) {
   contexts_.erase({language, name});
 }
 
+void Instance::ForgetUnstarted(Language language, const std::string& name,
+                               const std::shared_ptr<Context>& context) {
+  constexpr long kOurs = 2;  // the map's and the caller's
+  const auto found = contexts_.find({language, name});
+  if (found == contexts_.end() || found->second != context) return;
+  if (context.use_count() > kOurs || !context->Info().language_version.empty()) return;
+  contexts_.erase(found);
+}
+
 std::vector<api::ContextInfo> Instance::ListContexts() const {
   std::vector<api::ContextInfo> infos;
   for (const auto& [key, context] : contexts_) infos.push_back(context->Info());

@@ -67,6 +67,9 @@ class Instance : public std::enable_shared_from_this<Instance> {
   base::Result<std::shared_ptr<Context>> FindContext(Language language, const std::string& name);
   bool HasContext(Language language, const std::string& name) const;
   void RemoveContext(Language language, const std::string& name);
+  // One that never got ready is none, unless another call is about to start it.
+  void ForgetUnstarted(Language language, const std::string& name,
+                       const std::shared_ptr<Context>& context);
   std::vector<api::ContextInfo> ListContexts() const;
 
   // Its number in the guest; it goes on when nobody is attached.

@@ -43,6 +43,10 @@ Async<base::Status> RunReport::Show(repl::Display from) {
   if (sink_ != nullptr) co_return co_await Send(std::move(display));
   const auto plain = display.data.find("text/plain");
   if (plain != display.data.end()) lines_.AppendParagraph(OutputStream::kStdout, plain->second);
+  if (displays_.size() >= kMaxDisplays) {
+    displays_left_out_ = true;
+    co_return base::Status();
+  }
   for (auto value = display.data.begin(); value != display.data.end();) {
     const size_t size = value->second.size();
     const bool fits = display_bytes_ + size <= kMaxDisplayBytes;
@@ -83,7 +87,7 @@ Async<base::Status> RunReport::Finish() {
 }
 
 void RunReport::FillIn(api::ReplResult& result) {
-  result.truncated = lines_.truncated();
+  result.truncated = lines_.truncated() || displays_left_out_;
   result.output = lines_.Take();
   result.displays = std::move(displays_);
   result.exception = std::move(exception_);

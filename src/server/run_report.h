@@ -16,6 +16,7 @@ namespace msb::server {
 class RunReport {
  public:
   static constexpr size_t kMaxDisplayBytes = 16 * 1024 * 1024;  // of all values in one result
+  static constexpr size_t kMaxDisplays = 1000;
 
   explicit RunReport(Sink* sink) : sink_(sink) {}
 
@@ -39,6 +40,7 @@ class RunReport {
   std::array<Utf8Pieces, 2> pieces_;
   std::vector<api::Display> displays_;
   size_t display_bytes_ = 0;
+  bool displays_left_out_ = false;
   std::optional<api::Exception> exception_;
 };
 

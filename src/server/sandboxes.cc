@@ -90,7 +90,7 @@ std::optional<sandbox::FoundSandbox> Sandboxes::LastRun(const SandboxKey& key) c
 }
 
 base::Error Sandboxes::NotRunning(const SandboxKey& key) const {
-  if (!storage_.Load(key)) {
+  if (!storage_.Has(key)) {
     return Fail(ErrorCode::kNotFound,
                 "there is no sandbox {} in namespace {}: start it first (sandbox.start)", key.name,
                 key.namespace_);
@@ -115,9 +115,12 @@ base::Result<std::shared_ptr<Instance>> Sandboxes::Running(const SandboxKey& key
   return entry.instance;
 }
 
-Async<base::Result<Instance::Use>> Sandboxes::Find(SandboxKey key) {
+Async<base::Result<Instance::Use>> Sandboxes::Find(SandboxKey key, Cancellation& cancellation) {
   const auto entry = EntryOf(key);
-  if (entry->lock.held()) (void)co_await entry->lock.Acquire(never_);  // it is being started
+  if (entry->lock.held()) {  // it is being started, or stopped
+    const Lock::Guard turn = co_await entry->lock.Acquire(cancellation);
+    if (!turn) co_return Fail(ErrorCode::kClosed, "the client has gone");
+  }
   auto running = Running(key, *entry);
   if (!running) Forget(key, entry);
   CO_TRY(auto instance, std::move(running));
@@ -179,7 +182,13 @@ base::Status Sandboxes::CheckLimits(const SandboxKey& key, const api::Config& co
   };
   for (const Listed& listed : TRY(List("*"))) {
     if (listed.key == key || starting_.contains(listed.key)) continue;
-    if (listed.stored && listed.stored->key_id == caller.key_id) {
+    if (!listed.stored) {
+      return Fail(ErrorCode::kCorrupt,
+                  "what sandbox {} is made of cannot be read, so the limits of this key cannot be "
+                  "checked: remove it (sandbox.remove)",
+                  listed.key.FullName());
+    }
+    if (listed.stored->key_id == caller.key_id) {
       count(listed.stored->config, listed.running());
     }
   }
@@ -206,8 +215,15 @@ base::Result<sandbox::LaunchPlan> Sandboxes::Plan(const SandboxKey& key, const a
   options.detached = true;
   options.lifetime_ms = Milliseconds(config.lifetime);
   options.idle_ms = Milliseconds(config.idle);
+  TRY(storage_.OpenDirectory(key, /*create=*/true));
   const auto open_disk = reset ? sandbox::ResetPersistentDisk : sandbox::OpenPersistentDisk;
   sandbox::PersistentDisk disk = TRY(open_disk(storage_.PathOf(key), image, DiskBytes(config)));
+  if (disk.bytes != DiskBytes(config)) {
+    return Fail(ErrorCode::kInvalid,
+                "config.disk: the disk of sandbox {} has {} MiB, not {}: start it with that, or "
+                "with reset, which forgets what is on it",
+                key.name, disk.bytes >> 20, DiskBytes(config) >> 20);
+  }
   sandbox::LaunchPlan plan =
       TRY(sandbox::PlanLaunch(std::move(image), options, home_, std::move(disk)));
   plan.spec.ends_with_program = false;
@@ -228,7 +244,6 @@ base::Result<sandbox::LaunchPlan> Sandboxes::Plan(const SandboxKey& key, const a
 
 Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& config, bool reset,
                                       const Caller& caller, Entry& entry) {
-  CO_TRY([[maybe_unused]] const auto made, storage_.OpenDirectory(key, /*create=*/true));
   CO_TRY(sandbox::LaunchPlan plan, Plan(key, config, reset, caller));
   CO_TRY(storage_.Save(key, {.config = config, .key_id = caller.key_id}));
   const auto left = sandbox::RemoveSandbox(key.FullName());  // of its last run
@@ -264,7 +279,10 @@ Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& 
                    base::EscapeForTerminal(outcome->failed->message));
   }
   CO_TRY(const auto instance, Running(key, entry));
-  co_return co_await PutScripts(*instance, config);
+  const base::Status scripts = co_await PutScripts(*instance, config);
+  // Without them it is not what was asked for.
+  if (!scripts) (void)co_await instance->Stop(std::chrono::milliseconds(0));
+  co_return scripts;
 }
 
 Async<base::Status> Sandboxes::PutScripts(Instance& instance, const api::Config& config) {
@@ -280,7 +298,7 @@ Async<base::Status> Sandboxes::PutScripts(Instance& instance, const api::Config&
     const std::string text =
         script.starts_with("#!") ? script : fmt::format("#!{}\n{}\n", *config.shell, script);
     CO_TRY([[maybe_unused]] const auto status,
-           co_await instance.guest().WriteFile(std::move(write), text));
+           co_await instance.guest().WriteFile(std::move(write), text, never_));
   }
   co_return base::Status();
 }
@@ -302,9 +320,9 @@ Async<base::Result<bool>> Sandboxes::StopLocked(const SandboxKey& key,
                                                 std::chrono::milliseconds grace, Entry& entry) {
   const auto running = Running(key, entry);
   if (!running) {
-    if (running.error().code() != ErrorCode::kNotFound || !storage_.Load(key)) {
-      co_return running.error();
-    }
+    // One whose configuration cannot be read is one all the same.
+    const bool there = running.error().code() == ErrorCode::kNotFound && storage_.Has(key);
+    if (!there) co_return running.error();
     co_return false;
   }
   CO_TRY(co_await (*running)->Stop(grace));

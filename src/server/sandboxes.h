@@ -42,7 +42,7 @@ class Sandboxes {
   Async<base::Status> Start(SandboxKey key, std::optional<api::Config> given, bool reset,
                             Caller caller);
   // kNotFound says whether it does not exist or does not run.
-  Async<base::Result<Instance::Use>> Find(SandboxKey key);
+  Async<base::Result<Instance::Use>> Find(SandboxKey key, Cancellation& cancellation);
   // True: it ran. kNotFound if there is none.
   Async<base::Result<bool>> Stop(SandboxKey key, std::chrono::milliseconds grace);
   // With its disk; kNotFound if there is none.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -55,6 +56,11 @@ std::string Storage::PathOf(const SandboxKey& key) const {
 base::Result<UniqueFd> Storage::OpenDirectory(const SandboxKey& key, bool create) const {
   const UniqueFd parent = TRY(OpenChild(root_.get(), key.namespace_, create));
   return OpenChild(parent.get(), key.name, create);
+}
+
+bool Storage::Has(const SandboxKey& key) const {
+  const auto directory = OpenDirectory(key, /*create=*/false);
+  return directory && ::faccessat(directory->get(), kConfigFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 base::Result<StoredSandbox> Storage::Load(const SandboxKey& key) const {

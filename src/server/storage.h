@@ -43,6 +43,7 @@ class Storage {
   // Created if it is missing (0700).
   static base::Result<Storage> Open(const std::string& directory);
 
+  bool Has(const SandboxKey& key) const;  // readable or not
   base::Result<StoredSandbox> Load(const SandboxKey& key) const;
   base::Status Save(const SandboxKey& key, const StoredSandbox& sandbox) const;
   std::string PathOf(const SandboxKey& key) const;

@@ -110,7 +110,7 @@ struct FileList {
   bool truncated = false;
   static constexpr auto kDocs = Docs({
       {"entries", "Each directory before what is in it"},
-      {"truncated", "There were more than 100000"},
+      {"truncated", "There were more than 100000, or their names had more than 8 MiB"},
   });
 };
 BOOST_DESCRIBE_STRUCT(FileList, (), (entries, truncated))

@@ -100,7 +100,8 @@ struct ReplResult {
        "context ended, the next run starts a new one"},
       {"displays", "Values shown, by MIME type. Empty in a stream"},
       {"exception", "Absent unless there was one"},
-      {"truncated", "There was more output than a result holds (8 MiB): use a stream"},
+      {"truncated",
+       "There was more output than a result holds (8 MiB, 1000 displays): use a stream"},
   });
 };
 BOOST_DESCRIBE_STRUCT(ReplResult, (),

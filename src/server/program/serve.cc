@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <csignal>
+#include <cstdio>
 #include <ctime>
 #include <optional>
 
@@ -103,7 +104,10 @@ base::Status Serve(const ServerOptions& options, const Ready& ready) {
   LOG(kInfo, "listening on {}", fmt::join(record.urls, ", "));
   ready(fmt::format("Listening on {}", fmt::join(record.urls, ", ")));
   loop->io().run();
-  return {};
+  // What still waits holds on to what would be destroyed before it. Nothing is left to be done: the
+  // sandboxes are their monitors', and the lock of server.pid ends with this process.
+  std::fflush(nullptr);
+  ::_exit(0);
 }
 
 }  // namespace msb::server
