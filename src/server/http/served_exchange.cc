@@ -55,7 +55,7 @@ Cancellation& ServedExchange::cancellation() {
 
 // Only once the body has come: until then what the client sends is that.
 void ServedExchange::WatchPeer() {
-  if (!watch_wanted_ || !body_.done() || !transport_.buffered().empty()) return;
+  if (!watch_wanted_ || !body_.done()) return;
   if (state_ == State::kUpgraded) return;
   watch_wanted_ = false;
   transport_.WatchPeer([this] {

@@ -362,6 +362,20 @@ TEST_F(HttpServer, TellsAHandlerThatItsClientHasGone) {
   EXPECT_TRUE(waiter->cancelled.get_future().get());
 }
 
+TEST_F(HttpServer, WhatAClientSentAheadDoesNotHideThatItHasGone) {
+  for (const std::string& ahead : {std::string("\r\n"), Get("/hello")}) {
+    Site site = MakeSite();
+    const auto waiter = AddWaiter(site);
+    Start(std::move(site));
+    {
+      Client client(server_->port());
+      client.Send("POST /wait HTTP/1.1\r\nHost: localhost\r\n\r\n" + ahead);
+      waiter->begun.get_future().wait();
+    }
+    EXPECT_TRUE(waiter->cancelled.get_future().get());
+  }
+}
+
 TEST_F(HttpServer, APipelinedRequestIsNoDeparture) {
   Site site = MakeSite();
   const auto waiter = AddWaiter(site);

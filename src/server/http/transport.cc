@@ -6,6 +6,8 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -95,10 +97,17 @@ void Transport::WaitForPeer() {
                      });
 }
 
+// What it sends is its next request, and kept: behind it may be its end.
 void Transport::PeerMoved() {
-  char first;
-  const ssize_t size = ::recv(socket_.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (size > 0) return;  // its next request
+  std::array<char, kMostAhead> more;
+  const size_t room = kMostAhead - std::min(kMostAhead, in_.size() - begin_);
+  if (room == 0) return;  // a peer that sends so far ahead is believed to be there
+  const ssize_t size = ::recv(socket_.native_handle(), more.data(), room, MSG_DONTWAIT);
+  if (size > 0) {
+    in_.append(more.data(), static_cast<size_t>(size));
+    bytes_in_ += static_cast<uint64_t>(size);
+    return WaitForPeer();
+  }
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return WaitForPeer();
   std::exchange(on_gone_, nullptr)();
 }

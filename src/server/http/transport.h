@@ -20,6 +20,8 @@ namespace msb::server::http {
 
 class Transport : public std::enable_shared_from_this<Transport> {
  public:
+  static constexpr size_t kMostAhead = 16 * 1024;
+
   explicit Transport(boost::asio::ip::tcp::socket socket);
 
   // What came and was not consumed; valid until the next Fill.
@@ -32,7 +34,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
   // All of it; every `progress` the peer must have taken something.
   Async<base::Status> Write(std::string_view data, Clock::duration progress);
 
-  // Calls `on_gone` once if the peer closes or fails before it sends anything more.
+  // Calls `on_gone` once if the peer closes or fails; what it sends before that is buffered, up to
+  // kMostAhead.
   void WatchPeer(std::function<void()> on_gone);
   void UnwatchPeer() { on_gone_ = nullptr; }
 
