@@ -16,7 +16,17 @@ namespace {
 // Ignored signals stay so over exec, and a monitor that ignores SIGCHLD could not wait for its own
 // children.
 void ResetSignals() {
-  for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
+  // Not by signal(3): the C library keeps two of them to itself, which a starter's starter may have
+  // ignored all the same. All zero, the kernel's structure (sigaction(2)) is the default.
+  const struct {
+    void* handler;
+    unsigned long flags;
+    void* restorer;
+    unsigned long mask;
+  } fresh = {};
+  for (int signal = 1; signal < NSIG; ++signal) {
+    ::syscall(SYS_rt_sigaction, signal, &fresh, nullptr, sizeof(fresh.mask));
+  }
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
