@@ -43,7 +43,7 @@ class CommandRun {
     const Cancellation::Watch watch(cancellation, [this] { changed_.Set(); });
     for (;;) {
       changed_.Clear();
-      while (!pieces_.empty()) {
+      while (!pieces_.empty() && !IsLate(deadline)) {
         auto [stream, data] = std::move(pieces_.front());
         pieces_.pop_front();
         waiting_ -= data.size() + sizeof(pieces_.front());
@@ -51,14 +51,18 @@ class CommandRun {
       }
       if (std::exchange(paused_, false)) attachment_->ResumeOutput();
       if (cancellation.cancelled()) co_return Fail(ErrorCode::kClosed, "the client has gone");
+      if (IsLate(deadline)) co_return Fail(ErrorCode::kTimeout, "");
       if (!pieces_.empty()) continue;
       if (failed_) co_return *failed_;
       if (exited_) co_return *exited_;
-      if (!co_await changed_.Wait(deadline)) co_return Fail(ErrorCode::kTimeout, "");
+      co_await changed_.Wait(deadline);
     }
   }
 
  private:
+  // Not left to the wait: one that never stops writing has always something new.
+  bool IsLate(Clock::time_point deadline) const { return !exited_ && Clock::now() >= deadline; }
+
   void Push(OutputStream stream, std::string_view data) {
     pieces_.emplace_back(stream, std::string(data));
     waiting_ += data.size() + sizeof(pieces_.front());

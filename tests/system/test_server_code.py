@@ -233,6 +233,13 @@ def test_a_command_that_cannot_run_or_runs_out_of_time_is_an_error_of_http(pytho
     wait_until(lambda: "sleep" not in lines_of(python.sh("cat /proc/[0-9]*/comm")), "the kill")
 
 
+def test_a_command_that_writes_without_end_runs_out_of_time_too(python):
+    with pytest.raises(Refused) as refused:
+        python.call("command.run", command="yes", timeout=0.5)
+    assert "did not end within 0.5 s and was killed" in refused.value.message
+    assert list(python.stream("command.run", command="yes", timeout=0.5))[-1][0] == "error"
+
+
 def test_a_command_has_the_user_directory_and_environment_that_it_is_given(python):
     ran = python.call("command.run", command="sh", args=["-c", "id -un; pwd; echo $A"], user="nobody",
                       workdir="/usr", envs=["A=1"])
