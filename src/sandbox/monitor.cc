@@ -165,6 +165,7 @@ void Monitor::Handle(Client& client, const ToMonitor& message, std::vector<Uniqu
   } else {
     reply.failure = {agent::FailureCode::kUnsupported, "an unknown request, or one out of turn"};
   }
+  if (reply.failure && message.set_limits) reply.of_limits = true;
   Answer(client, reply);
 }
 

@@ -182,10 +182,12 @@ struct FromMonitor {
   std::optional<Ended> ended;
   std::optional<Resume> resumed;          // answers Resume
   std::optional<Limits> limits;           // answers SetLimits
-  std::optional<agent::Failure> failure;  // of the last request
+  std::optional<agent::Failure> failure;  // a request was refused
+  // Goes with `failure`: it was SetLimits. Failures of several requests may be under way at once.
+  std::optional<bool> of_limits;
 };
 BOOST_DESCRIBE_STRUCT(FromMonitor, (),
                       (version, running, program_started, notice, stopping, ended, resumed, limits,
-                       failure))
+                       failure, of_limits))
 
 }  // namespace msb::sandbox

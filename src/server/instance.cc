@@ -41,9 +41,10 @@ base::Result<std::shared_ptr<Instance>> Instance::Connect(Loop& loop,
     raw->limits_ = limits;
     raw->answered_.Set();
   };
-  callbacks.on_failure = [raw = instance.get()](const agent::Failure& failure) {
+  callbacks.on_failure = [raw = instance.get()](const agent::Failure& failure, bool of_limits) {
     LOG(kWarning, "the monitor of sandbox {} refused: {}", raw->state_.name,
         ErrorOf(failure).message());
+    if (!of_limits) return;
     raw->limits_ = ErrorOf(failure);
     raw->answered_.Set();
   };

@@ -1,5 +1,6 @@
 #include "src/server/rpc/raw_files.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "src/base/json.h"
@@ -105,9 +106,12 @@ Async<base::Status> RawFiles::Download(http::Exchange& exchange, Call call,
   CO_TRY(co_await exchange.BeginStream(*range ? 206 : 200, "application/octet-stream",
                                        std::move(headers),
                                        sized ? std::optional(part.length) : std::nullopt));
-  while (!head) {
+  uint64_t left = sized ? part.length : UINT64_MAX;  // the guest may say more than it announced
+  while (!head && left > 0) {
     CO_TRY(std::string piece, co_await file.reading->Next(call.cancellation));
     if (piece.empty()) break;
+    piece.resize(std::min<uint64_t>(piece.size(), left));
+    left -= piece.size();
     CO_TRY(co_await exchange.Write(std::move(piece)));
   }
   co_return co_await exchange.EndStream();
