@@ -289,6 +289,14 @@ def test_a_web_socket_reaches_no_further_than_its_key(keyed, victim, alpha):
     refused.close()
 
 
+def test_a_web_socket_ends_with_its_key(keyed):
+    key = keyed.key("--namespace", "alpha", "--expire", "3s")["token"]
+    socket = WebSocket(keyed, {"Authorization": f"Bearer {key}"})
+    assert socket.call("sandbox.list", {"namespace": "alpha"})["result"] == {"sandboxes": []}
+    assert socket.receive() is None  # nobody else ends it
+    socket.close()
+
+
 def test_mcp_reaches_no_further_than_the_key(keyed, victim, alpha):
     def tell(message, **more):
         status, headers, body = keyed.ask("POST", "/mcp", json.dumps({"jsonrpc": "2.0", **message}), {

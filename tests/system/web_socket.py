@@ -16,6 +16,7 @@ class WebSocket:
         self.socket = self.connection.sock
         self.answer = self.connection.getresponse()
         self.status = self.answer.status
+        self.data = b""  # of a message that has begun
 
     def send(self, message):
         data = json.dumps(message).encode()
@@ -31,8 +32,14 @@ class WebSocket:
         size = first[1] & 0x7F
         if size >= 126:
             size = int.from_bytes(self._read(2 if size == 126 else 8))
-        data = self._read(size)
-        return json.loads(data) if first[0] & 0x0F == 1 else self.receive()
+        piece = self._read(size)
+        if first[0] & 0x0F not in (0, 1):
+            return self.receive()
+        self.data += piece
+        if not first[0] & 0x80:
+            return self.receive()
+        data, self.data = self.data, b""
+        return json.loads(data)
 
     def call(self, method, params, id=1):
         """The response, with the events that came before it left out."""

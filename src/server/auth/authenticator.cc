@@ -49,6 +49,7 @@ Caller CallerOf(const Claims& claims, std::string_view token) {
   Caller caller;
   caller.key_id = claims.jti.value_or(DigestOf(token));
   caller.namespace_ = claims.namespace_;
+  caller.expires_s = claims.exp;
   if (claims.images) caller.images = *claims.images;
   if (claims.limits) {
     caller.limits = {.sandboxes = claims.limits->sandboxes,

@@ -22,6 +22,7 @@ struct Caller {
   // Whose limits count together: the key's own id; "dev" without keys.
   std::string key_id;
   std::string namespace_ = "*";             // the only one, or "*"
+  std::optional<int64_t> expires_s = {};    // since 1970: the key is void from then on
   std::vector<std::string> images = {"*"};  // patterns of references, '*' matches anything
   Limits limits = {};
 

@@ -20,11 +20,8 @@ RequestBody::RequestBody(Transport& transport, const Head& head, const Connectio
       head_(head),
       limits_(limits),
       decoder_(limits),
+      pace_(limits),
       left_(head.content_length.value_or(0)) {}
-
-Clock::time_point RequestBody::Soon() const {
-  return Clock::now() + std::chrono::seconds(limits_.progress_s);
-}
 
 Async<base::Status> RequestBody::Begin() {
   if (begun_) co_return base::Status();
@@ -32,8 +29,7 @@ Async<base::Status> RequestBody::Begin() {
   if (!head_.expects_continue || !transport_.buffered().empty() || done()) {
     co_return base::Status();
   }
-  co_return co_await transport_.Write("HTTP/1.1 100 Continue\r\n\r\n",
-                                      std::chrono::seconds(limits_.progress_s));
+  co_return co_await transport_.Write("HTTP/1.1 100 Continue\r\n\r\n", Pace(limits_));
 }
 
 Async<base::Result<size_t>> RequestBody::ReadSome(std::span<char> buffer) {
@@ -51,7 +47,9 @@ Async<base::Result<size_t>> RequestBody::ReadPlain(std::span<char> buffer) {
     std::ranges::copy(here, buffer.begin());
     transport_.Consume(size);
   } else {
-    CO_TRY(size, co_await transport_.Read(buffer.first(most), Soon()));
+    const auto more = co_await transport_.Read(buffer.first(most), pace_.Begin());
+    pace_.End(more.value_or(0));
+    CO_TRY(size, more);
     if (size == 0) co_return EndedEarly();
   }
   left_ -= size;
@@ -68,13 +66,15 @@ Async<base::Result<size_t>> RequestBody::ReadChunked(std::span<char> buffer) {
     if (size > 0) co_return size;
     if (step->consumed > 0) continue;
     if (decoder_.done()) break;
-    CO_TRY(const size_t more, co_await transport_.Fill(Soon()));
-    if (more == 0) co_return EndedEarly();
+    const auto more = co_await transport_.Fill(pace_.Begin());
+    pace_.End(more.value_or(0));
+    CO_TRY(const size_t size_of_more, more);
+    if (size_of_more == 0) co_return EndedEarly();
   }
   co_return size_t{0};
 }
 
-Async<base::Result<std::string>> RequestBody::ReadAll(size_t limit) {
+Async<base::Result<std::string>> RequestBody::ReadAll(size_t limit, MemoryBudget::Hold& hold) {
   const auto too_long = [&] {
     return base::Fail(ErrorCode::kLimit, "the body is longer than {} bytes", limit);
   };
@@ -88,6 +88,7 @@ Async<base::Result<std::string>> RequestBody::ReadAll(size_t limit) {
     CO_TRY(const size_t size, co_await ReadSome(std::span(body).subspan(before)));
     body.resize(before + size);
     if (body.size() > limit) co_return too_long();
+    CO_TRY(hold.Take(size));
     if (size == 0) co_return body;
   }
 }

@@ -8,6 +8,8 @@
 #include "src/server/async.h"
 #include "src/server/http/chunked.h"
 #include "src/server/http/head.h"
+#include "src/server/http/memory_budget.h"
+#include "src/server/http/pace.h"
 #include "src/server/http/transport.h"
 
 namespace msb::server::http {
@@ -19,7 +21,8 @@ class RequestBody {
 
   // 0: its end. kProtocol for a framing that is wrong; afterwards the connection is of no use.
   Async<base::Result<size_t>> ReadSome(std::span<char> buffer);
-  Async<base::Result<std::string>> ReadAll(size_t limit);
+  // kLimit if it is longer than `limit`; kBusy if `hold`, which takes what comes, cannot.
+  Async<base::Result<std::string>> ReadAll(size_t limit, MemoryBudget::Hold& hold);
   bool done() const { return head_.chunked ? decoder_.done() : left_ == 0; }
   // Whether the rest is here already and need only be dropped; drops it.
   bool DropBuffered();
@@ -28,12 +31,12 @@ class RequestBody {
   Async<base::Status> Begin();  // asks for it, if the client waits for that
   Async<base::Result<size_t>> ReadPlain(std::span<char> buffer);
   Async<base::Result<size_t>> ReadChunked(std::span<char> buffer);
-  Clock::time_point Soon() const;
 
   Transport& transport_;
   const Head& head_;
   const ConnectionLimits& limits_;
   ChunkDecoder decoder_;
+  Pace pace_;
   uint64_t left_;
   bool begun_ = false;
 };

@@ -64,7 +64,8 @@ Async<void> Connection::Serve() {
 Async<std::optional<Accepted<Head>>> Connection::ReadHead() {
   const ConnectionLimits& limits = site_.limits;
   HeadScanner scanner(limits);
-  Clock::time_point deadline = Clock::now() + seconds(limits.idle_s);
+  Clock::time_point deadline =
+      Clock::now() + seconds(known_ ? limits.idle_s : limits.stranger_idle_s);
   bool begun = false;
   while (true) {
     if (!transport_->buffered().empty()) {
@@ -89,7 +90,8 @@ Async<bool> Connection::ServeOne(Head head) {
   head.request.peer = peer_;
   head.request.id = NextId();
   const Clock::time_point started = Clock::now();
-  ServedExchange exchange(*transport_, head, site_.limits, CorsHeaders(site_.policy, head.request));
+  ServedExchange exchange(*transport_, head, site_.limits, *site_.budget,
+                          CorsHeaders(site_.policy, head.request));
   running_ = &exchange;
   ++site_.counters->requests_running;
   if (cancelled_) exchange.Cancel();
@@ -100,6 +102,7 @@ Async<bool> Connection::ServeOne(Head head) {
   }
   --site_.counters->requests_running;
   running_ = nullptr;
+  known_ = known_ || exchange.key();
   const bool goes_on = exchange.Finish();
   Record(started, head.request, exchange.status(), &exchange);
   co_return goes_on;
@@ -148,7 +151,7 @@ Async<void> Connection::RefuseHead(Refusal refusal) {
                                         .keep_alive = false},
                                        {}) +
                             response.body;
-  const auto sent = co_await transport_->Write(bytes, seconds(site_.limits.progress_s));
+  const auto sent = co_await transport_->Write(bytes, Pace(site_.limits));
   Record(started, request, sent ? response.status : 0, nullptr);
 }
 
@@ -178,6 +181,15 @@ void Connection::Cancel() {
   FinishSoon();
   cancelled_ = true;
   if (running_ != nullptr) running_->Cancel();
+}
+
+void Connection::Abort() {
+  aborted_ = true;
+  transport_->ShutDown();
+}
+
+bool Connection::is_stranger() const {
+  return !known_ && (running_ == nullptr || !running_->key());
 }
 
 std::string Connection::NextId() { return fmt::format("{}-{}", id_, ++requests_); }

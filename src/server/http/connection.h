@@ -10,6 +10,7 @@
 #include "src/server/http/access_log.h"
 #include "src/server/http/counters.h"
 #include "src/server/http/limits.h"
+#include "src/server/http/memory_budget.h"
 #include "src/server/http/policy.h"
 #include "src/server/http/router.h"
 #include "src/server/http/served_exchange.h"
@@ -24,6 +25,7 @@ struct Site {
   Router router;
   AccessLog* access_log = nullptr;  // none: nothing is logged
   Counters* counters = nullptr;     // never null
+  MemoryBudget* budget = nullptr;   // never null
 };
 
 class Connection {
@@ -36,7 +38,11 @@ class Connection {
 
   void FinishSoon();  // after the running request; at once if there is none
   void Cancel();      // and that one has nobody who waits for it
-  void Abort() { transport_->ShutDown(); }
+  void Abort();
+
+  // Whether it never had a request with a key (or what stands for one): it makes room for others.
+  bool is_stranger() const;
+  bool aborted() const { return aborted_; }
 
  private:
   // Absent: there is no further request. A Refusal ends the connection.
@@ -59,6 +65,8 @@ class Connection {
   uint64_t counted_out_ = 0;
   bool finishing_ = false;
   bool cancelled_ = false;
+  bool aborted_ = false;
+  bool known_ = false;  // had a key
   ServedExchange* running_ = nullptr;
 };
 

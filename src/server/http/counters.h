@@ -15,7 +15,7 @@ struct Counters {
       {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60});
 
   uint64_t connections_accepted = 0;
-  uint64_t connections_refused = 0;  // foreign peers, and those beyond the limit
+  uint64_t connections_refused = 0;  // foreign peers, those beyond the limit, or closed for them
   uint64_t connections_open = 0;
   uint64_t requests_running = 0;
   uint64_t bytes_in = 0;

@@ -19,6 +19,7 @@
 
 #include "src/base/result.h"
 #include "src/server/async.h"
+#include "src/server/http/memory_budget.h"
 
 namespace msb::server::http {
 
@@ -48,11 +49,17 @@ struct Response {
 // A WebSocket's messages. Pings are answered and sent by themselves.
 class WebSocket {
  public:
+  struct Message {
+    std::string text;
+    MemoryBudget::Hold hold;  // for as long as it, or what it asked for, is kept
+  };
   virtual ~WebSocket() = default;
-  // The next text message. kClosed when the peer has closed or gone, kLimit for one that is too
-  // long, kProtocol for anything else that is not a text message.
-  virtual Async<base::Result<std::string>> Receive() = 0;
-  // Waits for room; callers that send at the same time are served one after the other.
+  // The next text message. kClosed when the peer has closed or gone, or is too slow with it,
+  // kLimit for one that is too long, kBusy for one that the server cannot hold, kProtocol for
+  // anything else that is not a text message.
+  virtual Async<base::Result<Message>> Receive() = 0;
+  // Waits for room; callers that send at the same time are served one after the other. A client
+  // that reads too slowly is given up.
   virtual Async<base::Status> Send(std::string text) = 0;
   // With a close frame: 1000 normal, 1008 policy, 1009 too big … (RFC 6455, 7.4.1).
   virtual Async<void> Close(uint16_t code, std::string reason) = 0;
@@ -64,14 +71,15 @@ class Exchange {
   virtual const Request& request() const = 0;
 
   // --- the request's body
-  // All of it. kLimit if it is longer than `limit` bytes, kClosed if the client goes, kTimeout if
-  // it sends too slowly.
+  // All of it. kLimit if it is longer than `limit` bytes, kBusy if the server holds too much of
+  // this key already, kClosed if the client goes, kTimeout if it sends too slowly.
   virtual Async<base::Result<std::string>> ReadBody(size_t limit) = 0;
   // As it comes; 0 at its end.
   virtual Async<base::Result<size_t>> ReadSome(std::span<char> buffer) = 0;
   virtual std::optional<uint64_t> content_length() const = 0;  // absent: chunked
 
   // --- the answer
+  // 503 instead, with the reason, if the body is long and the server holds too much already.
   virtual Async<void> Respond(Response response) = 0;
   // A body in pieces: of `length` bytes, or chunked. HEAD: nothing of it is sent.
   virtual Async<base::Status> BeginStream(int status, std::string content_type, Headers headers,
@@ -90,7 +98,7 @@ class Exchange {
   virtual Cancellation& cancellation() = 0;
   // For the access log: what was asked for, beyond the path ("sandbox.start default/test").
   virtual void Note(std::string what) = 0;
-  // For the access log: whose key it is (its id, never the key).
+  // Whose key it is (its id, never the key): for the access log, and for what the server holds.
   virtual void NoteKey(std::string key_id) { (void)key_id; }
 };
 

@@ -121,6 +121,7 @@ Response RefusalResponse(const Refusal& refusal) {
 
 Response BodyErrorResponse(const base::Error& error) {
   const int status = error.code() == base::ErrorCode::kLimit     ? 413
+                     : error.code() == base::ErrorCode::kBusy    ? 503
                      : error.code() == base::ErrorCode::kTimeout ? 408
                                                                  : 400;
   return ErrorResponse(status, kRefusedCode, error.message());

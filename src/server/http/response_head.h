@@ -31,7 +31,7 @@ std::string FormatHead(const ResponseHead& head, const Headers& headers);
 // {"error": message, "code": code}
 Response ErrorResponse(int status, int code, std::string_view message);
 Response RefusalResponse(const Refusal& refusal);
-// For what ReadBody and ReadSome fail with: 413, 408, 400.
+// For what ReadBody and ReadSome fail with: 413, 503, 408, 400.
 Response BodyErrorResponse(const base::Error& error);
 
 }  // namespace msb::server::http

@@ -15,15 +15,21 @@ base::Error Misused(const char* what) {
   return base::Fail(ErrorCode::kInvalid, "{}", what);
 }
 
+// Held as a piece of a stream is.
+constexpr size_t kPieceBytes = 64 << 10;
+
 bool HasNoBody(int status) { return status == 204 || status == 304; }
 
 }  // namespace
 
 ServedExchange::ServedExchange(Transport& transport, const Head& head,
-                               const ConnectionLimits& limits, Headers answer_headers)
+                               const ConnectionLimits& limits, MemoryBudget& budget,
+                               Headers answer_headers)
     : transport_(transport),
       head_(head),
       limits_(limits),
+      budget_(budget),
+      hold_(budget, ""),
       answer_headers_(std::move(answer_headers)),
       body_(transport, head, limits),
       keep_alive_(head.keep_alive) {}
@@ -31,7 +37,7 @@ ServedExchange::ServedExchange(Transport& transport, const Head& head,
 ServedExchange::~ServedExchange() { transport_.UnwatchPeer(); }
 
 Async<base::Result<std::string>> ServedExchange::ReadBody(size_t limit) {
-  auto body = co_await body_.ReadAll(limit);
+  auto body = co_await body_.ReadAll(limit, hold_);
   WatchPeer();
   co_return body;
 }
@@ -40,6 +46,11 @@ Async<base::Result<size_t>> ServedExchange::ReadSome(std::span<char> buffer) {
   const auto size = co_await body_.ReadSome(buffer);
   WatchPeer();
   co_return size;
+}
+
+void ServedExchange::NoteKey(std::string key_id) {
+  hold_ = MemoryBudget::Hold(budget_, key_id);
+  key_ = std::move(key_id);
 }
 
 std::optional<uint64_t> ServedExchange::content_length() const {
@@ -83,8 +94,8 @@ std::string ServedExchange::Begin(int status, std::string_view content_type, con
                     all);
 }
 
-Async<base::Status> ServedExchange::Send(std::string data) {
-  auto sent = co_await transport_.Write(data, std::chrono::seconds(limits_.progress_s));
+Async<base::Status> ServedExchange::Send(std::string_view data) {
+  auto sent = co_await transport_.Write(data, Pace(limits_));
   if (!sent) {
     state_ = State::kBroken;
     keep_alive_ = false;
@@ -99,12 +110,22 @@ Async<void> ServedExchange::Respond(Response response) {
     co_return;
   }
   const bool bodiless = HasNoBody(response.status);
-  std::string bytes =
+  const bool is_long = !bodiless && response.body.size() > kPieceBytes;
+  if (const auto held = hold_.Take(is_long ? response.body.size() : 0); !held) {
+    response = ErrorResponse(503, kRefusedCode,
+                             fmt::format("the request was served, but its answer of {} bytes "
+                                         "cannot be given: {}",
+                                         response.body.size(), held.error().message()));
+    co_return co_await Respond(std::move(response));
+  }
+  std::string head =
       Begin(response.status, bodiless ? "" : response.content_type, response.headers,
             bodiless ? BodyFraming::kNone : BodyFraming::kLength, response.body.size());
-  if (!bodiless && head_.request.method != "HEAD") bytes += response.body;
   state_ = State::kComplete;
-  (void)co_await Send(std::move(bytes));
+  const bool has_body = !bodiless && head_.request.method != "HEAD";
+  if (has_body && !is_long) head += response.body;
+  const base::Status begun = co_await Send(head);
+  if (begun && has_body && is_long) (void)co_await Send(response.body);
 }
 
 Async<base::Status> ServedExchange::BeginStream(int status, std::string content_type,
@@ -129,7 +150,7 @@ Async<base::Status> ServedExchange::Write(std::string data) {
     left_ -= data.size();
   }
   if (framing_ == BodyFraming::kChunked) data = fmt::format("{:x}\r\n{}\r\n", data.size(), data);
-  co_return co_await Send(std::move(data));
+  co_return co_await Send(data);
 }
 
 Async<base::Status> ServedExchange::EndStream() {
@@ -157,8 +178,11 @@ Async<base::Result<std::unique_ptr<WebSocket>>> ServedExchange::Upgrade(size_t m
   state_ = State::kUpgraded;
   status_ = 101;
   keep_alive_ = false;
-  auto opened =
-      co_await OpenWebSocket(transport_.socket(), head_.request, cancellation_, max_message_bytes);
+  auto opened = co_await OpenWebSocket(transport_.socket(), head_.request, cancellation_,
+                                       {.max_message_bytes = max_message_bytes,
+                                        .connection = limits_,
+                                        .budget = budget_,
+                                        .key = key_.value_or("")});
   if (!opened) state_ = State::kBroken;
   co_return opened;
 }

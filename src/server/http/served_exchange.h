@@ -17,7 +17,7 @@ class ServedExchange : public Exchange {
  public:
   // `head` with peer and id filled in; all outlive it. `answer_headers` go with every answer.
   ServedExchange(Transport& transport, const Head& head, const ConnectionLimits& limits,
-                 Headers answer_headers);
+                 MemoryBudget& budget, Headers answer_headers);
   ~ServedExchange() override;
 
   const Request& request() const override { return head_.request; }
@@ -32,7 +32,7 @@ class ServedExchange : public Exchange {
   Async<base::Result<std::unique_ptr<WebSocket>>> Upgrade(size_t max_message_bytes) override;
   Cancellation& cancellation() override;
   void Note(std::string what) override { note_ = std::move(what); }
-  void NoteKey(std::string key_id) override { key_ = std::move(key_id); }
+  void NoteKey(std::string key_id) override;
 
   // The server ends: this answer is the connection's last.
   void EndKeepAlive() { keep_alive_ = false; }
@@ -49,12 +49,14 @@ class ServedExchange : public Exchange {
   enum class State { kOpen, kStreaming, kComplete, kBroken, kUpgraded };
   std::string Begin(int status, std::string_view content_type, const Headers& headers,
                     BodyFraming framing, uint64_t length);
-  Async<base::Status> Send(std::string data);
+  Async<base::Status> Send(std::string_view data);
   void WatchPeer();
 
   Transport& transport_;
   const Head& head_;
   const ConnectionLimits& limits_;
+  MemoryBudget& budget_;
+  MemoryBudget::Hold hold_;
   Headers answer_headers_;
   RequestBody body_;
   Cancellation cancellation_;

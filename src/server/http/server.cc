@@ -7,6 +7,7 @@
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -48,7 +49,7 @@ Server::Server(asio::io_context& context, Site site, Admit admit)
       admit_(std::move(admit)),
       run_id_(base::RandomHex(4)),
       ended_(context.get_executor()) {
-  CHECK(site_.counters != nullptr);
+  CHECK(site_.counters != nullptr && site_.budget != nullptr);
 }
 
 base::Result<Endpoint> Server::Listen(const std::string& address, uint16_t port) {
@@ -105,9 +106,22 @@ void Server::Take(tcp::socket socket) {
     return;
   }
   (void)base::SetCloseOnExec(socket.native_handle(), true);
-  if (connections_.size() >= site_.limits.connections) return RefuseTooMany(std::move(socket));
+  if (connections_.size() >= site_.limits.connections && !MakeRoom()) {
+    return RefuseTooMany(std::move(socket));
+  }
   socket.set_option(tcp::no_delay(true), gone);
   asio::co_spawn(context_, Serve(std::move(socket)), ReportEscaped);
+}
+
+// Whoever has shown a key is not shut out by those who have not: the oldest of these goes.
+bool Server::MakeRoom() {
+  const auto oldest = std::ranges::find_if(connections_, [](const Connection* connection) {
+    return connection->is_stranger() && !connection->aborted();
+  });
+  if (oldest == connections_.end()) return false;
+  ++site_.counters->connections_refused;
+  (*oldest)->Abort();
+  return true;
 }
 
 // Without waiting for anything: there may be very many of them.

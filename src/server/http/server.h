@@ -40,6 +40,7 @@ class Server {
   void Take(boost::asio::ip::tcp::socket socket);
   Async<void> Serve(boost::asio::ip::tcp::socket socket);
   Async<void> WaitForEnds(Clock::time_point until);
+  bool MakeRoom();
   void RefuseTooMany(boost::asio::ip::tcp::socket socket);
 
   boost::asio::io_context& context_;

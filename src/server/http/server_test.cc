@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -45,8 +46,11 @@ Async<void> EchoMessages(Exchange& exchange) {
     if (!message && message.error().code() == base::ErrorCode::kLimit) {
       co_return co_await (*socket)->Close(1009, "too long");
     }
+    if (!message && message.error().code() == base::ErrorCode::kBusy) {
+      co_return co_await (*socket)->Close(1013, "too much");
+    }
     if (!message) co_return;
-    if (!co_await (*socket)->Send(*std::move(message))) co_return;
+    if (!co_await (*socket)->Send(std::move(message->text))) co_return;
   }
 }
 
@@ -64,8 +68,9 @@ Site MakeSite() {
 
 class HttpServer : public testing::Test {
  protected:
-  void Start(Site site = MakeSite(), Admit admit = {}) {
-    server_ = std::make_unique<TestServer>(std::move(site), std::move(admit));
+  void Start(Site site = MakeSite(), Admit admit = {},
+             MemoryBudget::Limits budget = MemoryBudget::DefaultLimits()) {
+    server_ = std::make_unique<TestServer>(std::move(site), std::move(admit), budget);
   }
   Answer Ask(std::string_view bytes) { return Client(server_->port()).Ask(bytes); }
 
@@ -261,6 +266,35 @@ TEST_F(HttpServer, EndsABodyThatDoesNotCome) {
   EXPECT_TRUE(slow.AtEnd());
 }
 
+// Sends a byte now and then, and more often than the server asks for, until there is an answer.
+Answer Trickle(Client& client) {
+  pollfd readable = {.fd = client.fd(), .events = POLLIN, .revents = 0};
+  while (::poll(&readable, 1, 20) == 0) client.Send("x");
+  return client.Receive();
+}
+
+TEST_F(HttpServer, EndsABodyThatComesTooSlowly) {
+  Site site = MakeSite();
+  site.limits.progress_s = 1;
+  site.limits.min_bytes_s = 1 << 20;
+  Start(std::move(site));
+  Client slow(server_->port());
+  slow.Send("PUT /raw HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n");
+  EXPECT_EQ(Trickle(slow).status, 408);
+}
+
+TEST_F(HttpServer, ClosesStrangersSoonerThanThoseWithAKey) {
+  Site site = MakeSite();
+  site.limits.stranger_idle_s = 1;
+  Start(std::move(site));
+  Client known(server_->port());
+  EXPECT_EQ(known.Ask(Get("/hello")).status, 200);
+  Client stranger(server_->port());
+  EXPECT_EQ(stranger.Ask(Get("/stream")).status, 200);
+  EXPECT_EQ(stranger.Receive().status, 0);
+  EXPECT_EQ(known.Ask(Get("/hello")).status, 200);
+}
+
 TEST_F(HttpServer, ClosesIdleConnectionsSilently) {
   Site site = MakeSite();
   site.limits.idle_s = 1;
@@ -298,6 +332,70 @@ TEST_F(HttpServer, RefusesConnectionsBeyondItsLimit) {
   EXPECT_EQ(first.Ask(Get("/hello")).status, 200);
   EXPECT_EQ(Client(server_->port()).Receive().status, 503);
   EXPECT_EQ(first.Ask(Get("/hello")).status, 200);
+}
+
+TEST_F(HttpServer, TheOldestOfThoseWithoutAKeyMakesRoom) {
+  Site site = MakeSite();
+  site.limits.connections = 3;
+  Start(std::move(site));
+  Client known(server_->port());
+  EXPECT_EQ(known.Ask(Get("/hello")).status, 200);
+  Client oldest(server_->port());
+  EXPECT_EQ(oldest.Ask(Get("/stream")).status, 200);
+  Client stranger(server_->port());
+  EXPECT_EQ(stranger.Ask(Get("/stream")).status, 200);
+  Client last(server_->port());
+  EXPECT_EQ(last.Ask(Get("/hello")).status, 200);
+  EXPECT_TRUE(oldest.AtEnd());
+  EXPECT_EQ(stranger.Ask(Get("/stream")).status, 200);
+  EXPECT_EQ(known.Ask(Get("/hello")).status, 200);
+}
+
+// --- what the server holds -----------------------------------------------------------------------
+
+constexpr MemoryBudget::Limits kSmallBudget = {.bytes = 1 << 20, .bytes_of_key = 150'000};
+
+TEST(MemoryBudget, CountsForEachKeyAndForAll) {
+  MemoryBudget budget({.bytes = 100, .bytes_of_key = 60});
+  {
+    MemoryBudget::Hold one(budget, "one");
+    EXPECT_TRUE(one.Take(40));
+    MemoryBudget::Hold more(budget, "one");
+    EXPECT_FALSE(more.Take(21));
+    EXPECT_TRUE(more.Take(20));
+    MemoryBudget::Hold two(budget, "two");
+    EXPECT_FALSE(two.Take(41));
+    EXPECT_TRUE(two.Take(40));
+    EXPECT_EQ(two.Take(1).error().code(), base::ErrorCode::kBusy);
+    MemoryBudget::Hold moved = std::move(one);
+    moved.Release();
+    EXPECT_EQ(budget.held(), 60u);
+    EXPECT_TRUE(two.Take(20));
+  }
+  EXPECT_EQ(budget.held(), 0u);
+}
+
+TEST_F(HttpServer, TakesNoBodyThatItCannotHold) {
+  Start(MakeSite(), {}, kSmallBudget);
+  Client client(server_->port());
+  const Answer refused = client.Ask(Post("/echo", std::string(200'000, 'x')));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("holds too much for this key"));
+  EXPECT_EQ(Ask(Post("/echo", std::string(100, 'x'))).status, 200);
+  server_->OnServer([&](Server&) { EXPECT_EQ(server_->budget().held(), 0u); });
+}
+
+TEST_F(HttpServer, GivesNoAnswerThatItCannotHold) {
+  Site site = MakeSite();
+  site.router.Add("GET", "/long", RequestType::kAny, [](Exchange& exchange) {
+    return exchange.Respond({.body = std::string(200'000, 'x')});
+  });
+  Start(std::move(site), {}, kSmallBudget);
+  Client client(server_->port());
+  const Answer refused = client.Ask(Get("/long"));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("its answer of 200000 bytes cannot be given"));
+  EXPECT_EQ(client.Ask(Get("/hello")).status, 200);
 }
 
 TEST_F(HttpServer, ClosesPeersThatItDoesNotAdmitWithoutReading) {
@@ -452,6 +550,26 @@ TEST_F(HttpServer, DropsAReaderThatTakesNothing) {
   EXPECT_LT(*written, kPieces);
 }
 
+TEST_F(HttpServer, DropsAReaderThatTakesAlmostNothing) {
+  Site site = MakeSite();
+  site.limits.progress_s = 1;
+  site.limits.min_bytes_s = 1 << 30;
+  site.router.Add("GET", "/long", RequestType::kAny, [](Exchange& exchange) {
+    return exchange.Respond({.body = std::string(64 << 20, 'x')});
+  });
+  Start(std::move(site));
+  Client slow(server_->port());
+  slow.Send(Get("/long"));
+  size_t taken = 0;
+  std::array<char, 512> some;
+  for (ssize_t size = 1; size > 0; taken += size) {
+    pollfd nothing = {.fd = -1, .events = 0, .revents = 0};
+    if (taken < (2 << 20)) ::poll(&nothing, 1, 1);  // about half a MiB a second, until it gave up
+    size = std::max<ssize_t>(0, ::recv(slow.fd(), some.data(), some.size(), 0));
+  }
+  EXPECT_LT(taken, 64u << 20);
+}
+
 // --- WebSockets ----------------------------------------------------------------------------------
 
 constexpr const char* kHandshake =
@@ -483,6 +601,26 @@ TEST_F(HttpServer, EchoesWebSocketMessages) {
   EXPECT_EQ(client.Take(3), "\x8a\x01p");
   client.Send(Frame(1, std::string(1001, 'x')));
   EXPECT_EQ(client.Take(4), "\x88\x02\x03\xf1");  // 1009: too big
+}
+
+TEST_F(HttpServer, TakesNoWebSocketMessageThatItCannotHold) {
+  Start(MakeSite(), {}, {.bytes = 1000, .bytes_of_key = 900});
+  Client client(server_->port());
+  EXPECT_EQ(client.Ask(std::string(kHandshake) + "\r\n").status, 101);
+  client.Send(Frame(1, std::string(100, 'x')));
+  EXPECT_EQ(client.Take(102).size(), 102u);
+  client.Send(Frame(1, std::string(950, 'x')));
+  EXPECT_EQ(client.Take(4), "\x88\x0a\x03\xf5");  // 1013: try again later
+}
+
+TEST_F(HttpServer, EndsAWebSocketMessageThatDoesNotCome) {
+  Site site = MakeSite();
+  site.limits.progress_s = 1;
+  Start(std::move(site));
+  Client client(server_->port());
+  EXPECT_EQ(client.Ask(std::string(kHandshake) + "\r\n").status, 101);
+  client.Send(Frame(1, std::string(100, 'x')).substr(0, 50));
+  EXPECT_TRUE(client.AtEnd());
 }
 
 TEST_F(HttpServer, RefusesWebSocketsOfForeignPages) {

@@ -24,7 +24,8 @@ std::vector<AccessRecord> RecordingLog::records() {
   return records_;
 }
 
-TestServer::TestServer(Site site, Admit admit) {
+TestServer::TestServer(Site site, Admit admit, MemoryBudget::Limits budget) : budget_(budget) {
+  site.budget = &budget_;
   site.counters = &counters_;
   site.access_log = &log_;
   server_ = std::make_unique<Server>(context_, std::move(site), std::move(admit));

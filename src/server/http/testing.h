@@ -30,11 +30,13 @@ class RecordingLog : public AccessLog {
 
 class TestServer {
  public:
-  explicit TestServer(Site site, Admit admit = {});
+  explicit TestServer(Site site, Admit admit = {},
+                      MemoryBudget::Limits budget = MemoryBudget::DefaultLimits());
   ~TestServer();
 
   uint16_t port() const { return port_; }
   RecordingLog& log() { return log_; }
+  MemoryBudget& budget() { return budget_; }
   // Runs there, and waits for it.
   void OnServer(std::function<void(Server&)> task);
   // Returns once all connections have ended.
@@ -46,6 +48,7 @@ class TestServer {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
       context_.get_executor()};
   Counters counters_;
+  MemoryBudget budget_;
   RecordingLog log_;
   std::unique_ptr<Server> server_;
   uint16_t port_ = 0;

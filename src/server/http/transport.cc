@@ -65,12 +65,13 @@ Async<base::Result<size_t>> Transport::Read(std::span<char> buffer, Clock::time_
   co_return size_t{0};
 }
 
-Async<base::Status> Transport::Write(std::string_view data, Clock::duration progress) {
+Async<base::Status> Transport::Write(std::string_view data, Pace pace) {
   while (!data.empty()) {
-    write_deadline_.Set(Clock::now() + progress);
+    write_deadline_.Set(pace.Begin());
     const auto [error, size] =
         co_await socket_.async_write_some(boost::asio::buffer(data.data(), data.size()), kAwait);
     write_deadline_.Clear();
+    pace.End(size);
     bytes_out_ += size;
     if (write_expired_) {
       co_return base::Error(base::ErrorCode::kTimeout, "the client reads too slowly");

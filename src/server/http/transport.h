@@ -15,6 +15,7 @@
 #include "src/base/result.h"
 #include "src/server/async.h"
 #include "src/server/http/deadline.h"
+#include "src/server/http/pace.h"
 
 namespace msb::server::http {
 
@@ -31,8 +32,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
   Async<base::Result<size_t>> Fill(Clock::time_point deadline);
   // Reads past the buffer, which must be empty.
   Async<base::Result<size_t>> Read(std::span<char> buffer, Clock::time_point deadline);
-  // All of it; every `progress` the peer must have taken something.
-  Async<base::Status> Write(std::string_view data, Clock::duration progress);
+  // All of it, if the peer takes it at that pace.
+  Async<base::Status> Write(std::string_view data, Pace pace);
 
   // Calls `on_gone` once if the peer closes or fails; what it sends before that is buffered, up to
   // kMostAhead.

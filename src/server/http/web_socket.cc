@@ -1,8 +1,8 @@
 #include "src/server/http/web_socket.h"
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/websocket/stream.hpp>
@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "src/base/bytes.h"
+#include "src/server/http/deadline.h"
+#include "src/server/http/pace.h"
 
 namespace msb::server::http {
 namespace {
@@ -22,15 +24,21 @@ constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 // A ping goes out after half of it without a word; whoever answers none is gone.
 constexpr auto kIdle = std::chrono::seconds(60);
 constexpr auto kHandshake = std::chrono::seconds(10);
+constexpr size_t kPieceBytes = 64 << 10;
 
 class BeastWebSocket : public WebSocket {
  public:
-  BeastWebSocket(asio::ip::tcp::socket& socket, Cancellation& gone, size_t max_message_bytes)
-      : stream_(socket), gone_(gone), idle_(socket.get_executor()) {
+  BeastWebSocket(asio::ip::tcp::socket& socket, Cancellation& gone, WebSocketOptions options)
+      : options_(std::move(options)),
+        stream_(socket),
+        gone_(gone),
+        idle_(socket.get_executor()),
+        read_deadline_(socket.get_executor(), [&socket] { ShutDown(socket); }),
+        write_deadline_(socket.get_executor(), [&socket] { ShutDown(socket); }) {
     beast::websocket::stream_base::timeout timeouts = {
         .handshake_timeout = kHandshake, .idle_timeout = kIdle, .keep_alive_pings = true};
     stream_.set_option(timeouts);
-    stream_.read_message_max(max_message_bytes);
+    stream_.read_message_max(options_.max_message_bytes);
     stream_.auto_fragment(false);
     stream_.text(true);
     idle_.Set();
@@ -51,23 +59,42 @@ class BeastWebSocket : public WebSocket {
     co_return base::Status();
   }
 
-  Async<base::Result<std::string>> Receive() override {
-    beast::flat_buffer buffer;
-    const auto [error, size] = co_await stream_.async_read(buffer, kAwait);
-    if (error) co_return Failed(error);
-    std::string text(static_cast<const char*>(buffer.cdata().data()), size);
+  Async<base::Result<Message>> Receive() override {
+    Message message{.text = {}, .hold = MemoryBudget::Hold(options_.budget, options_.key)};
+    auto buffer = asio::dynamic_buffer(message.text);
+    Pace pace(options_.connection);
+    for (bool begun = false; !begun || !stream_.is_message_done(); begun = true) {
+      if (begun) read_deadline_.Set(pace.Begin());
+      const auto [error, size] = co_await stream_.async_read_some(buffer, kPieceBytes, kAwait);
+      read_deadline_.Clear();
+      if (begun) pace.End(size);
+      if (error) co_return Failed(error);
+      CO_TRY(message.hold.Take(size));
+    }
     if (!stream_.got_text()) {
       co_return base::Error(ErrorCode::kProtocol, "the message is binary: send text");
     }
-    co_return text;
+    co_return message;
   }
 
+  // In frames of one piece, so that a client is seen to take them.
   Async<base::Status> Send(std::string text) override {
     co_await Enter();
-    const auto [error, size] =
-        co_await stream_.async_write(asio::buffer(text.data(), text.size()), kAwait);
+    Pace pace(options_.connection);
+    std::string_view left = text;
+    boost::system::error_code failed;
+    do {
+      const std::string_view piece = left.substr(0, kPieceBytes);
+      left.remove_prefix(piece.size());
+      write_deadline_.Set(pace.Begin());
+      const auto [error, size] = co_await stream_.async_write_some(
+          left.empty(), asio::buffer(piece.data(), piece.size()), kAwait);
+      write_deadline_.Clear();
+      pace.End(size);
+      failed = error;
+    } while (!failed && !left.empty());
     Leave();
-    if (error) co_return Failed(error);
+    if (failed) co_return Failed(failed);
     co_return base::Status();
   }
 
@@ -83,6 +110,10 @@ class BeastWebSocket : public WebSocket {
   }
 
  private:
+  static void ShutDown(asio::ip::tcp::socket& socket) {
+    boost::system::error_code ignored;
+    socket.shutdown(asio::socket_base::shutdown_both, ignored);
+  }
   // One write at a time, the others wait for it.
   Async<void> Enter() {
     while (!idle_.is_set()) co_await idle_.Wait();
@@ -104,9 +135,12 @@ class BeastWebSocket : public WebSocket {
     return {ErrorCode::kClosed, "the client has closed the WebSocket"};
   }
 
+  const WebSocketOptions options_;
   beast::websocket::stream<asio::ip::tcp::socket&> stream_;
   Cancellation& gone_;
   Event idle_;
+  Deadline read_deadline_;
+  Deadline write_deadline_;
 };
 
 }  // namespace
@@ -131,8 +165,8 @@ base::Status CheckHandshake(const Head& head) {
 Async<base::Result<std::unique_ptr<WebSocket>>> OpenWebSocket(asio::ip::tcp::socket& socket,
                                                               const Request& request,
                                                               Cancellation& gone,
-                                                              size_t max_message_bytes) {
-  auto opened = std::make_unique<BeastWebSocket>(socket, gone, max_message_bytes);
+                                                              WebSocketOptions options) {
+  auto opened = std::make_unique<BeastWebSocket>(socket, gone, std::move(options));
   CO_TRY(co_await opened->Accept(request));
   co_return std::unique_ptr<WebSocket>(std::move(opened));
 }

@@ -21,7 +21,7 @@ class Endpoint::Connection : public std::enable_shared_from_this<Endpoint::Conne
  public:
   // Streams that are complete and may still be resumed.
   static constexpr size_t kMaxComplete = 8;
-  static constexpr size_t kMaxCompleteBytes = 4 << 20;
+  static constexpr size_t kMaxCompleteBytes = 1 << 20;
 
   Connection(boost::asio::any_io_executor executor, std::shared_ptr<const Features> features,
              std::string key_id, const EndpointOptions& options);

@@ -65,6 +65,7 @@ std::optional<http::Response> CheckVersion(const http::Request& request) {
 
 http::Response RefusedBody(const base::Error& error) {
   const int status = error.code() == ErrorCode::kLimit     ? 413
+                     : error.code() == ErrorCode::kBusy    ? 503
                      : error.code() == ErrorCode::kTimeout ? 408
                                                            : 400;
   return Refusal(status, {kInvalidRequest, error.message()});
@@ -196,12 +197,13 @@ Async<void> Endpoint::Post(http::Exchange& exchange, Caller caller) {
         Refusal(406, {kServerError, "Accept: expected application/json and text/event-stream"}));
     co_return;
   }
-  const auto body = co_await exchange.ReadBody(options_.max_body_bytes);
+  auto body = co_await exchange.ReadBody(options_.max_body_bytes);
   if (!body) {
     co_await exchange.Respond(RefusedBody(body.error()));
     co_return;
   }
   auto incoming = ReadIncoming(*body);
+  std::string().swap(*body);
   if (incoming && !incoming->batch && !incoming->messages.front()) {
     incoming = std::unexpected(incoming->messages.front().error());
   }

@@ -77,6 +77,7 @@ base::Status Serve(const ServerOptions& options, const Ready& ready) {
   const std::unique_ptr<Loop> loop = TRY(Loop::Create());
   const std::unique_ptr<Engine> engine = TRY(Engine::Open(*loop, options.home, options.directory));
   http::Counters counters;
+  http::MemoryBudget budget;
   const Authenticator authenticate(options.key);
   Routes routes(*loop, *engine, counters, authenticate);
   mcp::Endpoint mcp(loop->executor(), mcp::MakeFeatures(*engine, {.version = MSB_VERSION}),
@@ -86,6 +87,7 @@ base::Status Serve(const ServerOptions& options, const Ready& ready) {
   site.policy = options.policy;
   site.access_log = log.get();
   site.counters = &counters;
+  site.budget = &budget;
   routes.AddTo(site.router);
   AddMcp(mcp, site.router);
   http::Server server(loop->io(), std::move(site),

@@ -51,11 +51,12 @@ Async<base::Result<Value>> Serve(Service& service, CallCounters& counters, Call 
 }
 
 Async<void> Endpoint::HandlePost(http::Exchange& exchange, const Caller& caller) {
-  const auto body = co_await exchange.ReadBody(kMaxBody);
+  auto body = co_await exchange.ReadBody(kMaxBody);
   if (!body) {
     co_return co_await exchange.Respond(http::BodyErrorResponse(body.error()));
   }
   auto request = ParseRequest(*body);
+  std::string().swap(*body);
   if (!request) {
     co_return co_await exchange.Respond(
         Answer(request.error().status, ResponseOf(request.error())));

@@ -22,6 +22,7 @@ Async<base::Result<Value>> Invoke(Service& service, Call call, Value params) {
   using base::json::Decode;
   auto decoded = Decode<Params>(params, "params");
   if (!decoded) co_return std::move(decoded).error();
+  params = nullptr;  // a tree of values takes far more than what was sent
   auto reply = co_await (service.*method)(call, *std::move(decoded));
   if (!reply) co_return std::move(reply).error();
   co_return base::json::Encode(*reply);

@@ -1,5 +1,9 @@
 #include "src/server/rpc/web_socket_session.h"
 
+#include <algorithm>
+#include <ctime>
+
+#include "src/server/http/response_head.h"
 #include "src/server/rpc/endpoint.h"
 #include "src/server/rpc/event_stream.h"
 
@@ -41,17 +45,33 @@ WebSocketSession::WebSocketSession(Loop& loop, Service& service, CallCounters& c
   idle_.Set();
 }
 
+void WebSocketSession::ExpireWithKey() {
+  constexpr int64_t kLongest_s = 366 * 86400;  // no socket lives so long
+  if (!caller_.expires_s) return;
+  const int64_t left_s = std::min(*caller_.expires_s - ::time(nullptr), kLongest_s);
+  expiry_.emplace(loop_.executor(), [this] { loop_.Spawn(Expire()); });
+  expiry_->Set(Clock::now() + std::chrono::seconds(left_s));
+}
+
+Async<void> WebSocketSession::Expire() {
+  const auto self = shared_from_this();
+  closed_.Cancel();
+  co_await socket_->Close(1008, "the API key has expired");
+}
+
 Async<void> WebSocketSession::Run() {
   const auto self = shared_from_this();
+  ExpireWithKey();
   for (;;) {
-    const auto message = co_await socket_->Receive();
+    auto message = co_await socket_->Receive();
     if (!message) {
-      if (message.error().code() == base::ErrorCode::kLimit) {
-        co_await socket_->Close(1009, "the message is too long");
-      }
+      const base::Error& error = message.error();
+      if (error.code() == base::ErrorCode::kLimit) co_await socket_->Close(1009, error.message());
+      if (error.code() == base::ErrorCode::kBusy) co_await socket_->Close(1013, error.message());
       break;
     }
-    auto request = ParseRequest(*message);
+    auto request = ParseRequest(message->text);
+    std::string().swap(message->text);
     if (!request) {
       if (!co_await Send(ResponseOf(request.error()))) break;
       continue;
@@ -64,22 +84,31 @@ Async<void> WebSocketSession::Run() {
     }
     ++open_;
     idle_.Clear();
-    loop_.Spawn(ServeOne(*std::move(request)));
+    loop_.Spawn(ServeOne(*std::move(request), std::move(message->hold)));
   }
+  expiry_.reset();
   closed_.Cancel();
   co_await idle_.Wait();
 }
 
-Async<void> WebSocketSession::ServeOne(Request request) {
+Async<void> WebSocketSession::ServeOne(Request request, http::MemoryBudget::Hold hold) {
   const auto self = shared_from_this();
   const Value id = request.id;
   Notifier notifier(*this, id);
   Call call{.caller = caller_, .cancellation = closed_, .sink = nullptr};
   if (request.method->streams) call.sink = &notifier;
   auto result = co_await Serve(service_, counters_, call, std::move(request));
+  std::string answer = base::json::WriteValue(result ? ResponseOf(id, *std::move(result))
+                                                     : ResponseOf(id, ApiErrorOf(result.error())));
+  if (const auto held = hold.Take(answer.size()); !held) {
+    const ApiError error{503, http::kRefusedCode,
+                         fmt::format("the request was served, but its answer of {} bytes cannot "
+                                     "be given: {}",
+                                     answer.size(), held.error().message())};
+    answer = base::json::WriteValue(ResponseOf(id, error));
+  }
   // A client that has gone needs no answer.
-  (void)co_await Send(result ? ResponseOf(id, *std::move(result))
-                             : ResponseOf(id, ApiErrorOf(result.error())));
+  (void)co_await socket_->Send(std::move(answer));
   if (--open_ == 0) idle_.Set();
 }
 

@@ -1,5 +1,6 @@
 // WebSocketSession: JSON-RPC over one WebSocket: requests are served side by side, what a call says
-// comes as notifications with its id. When the socket closes its calls are cancelled.
+// comes as notifications with its id. When the socket closes its calls are cancelled; it closes
+// when the caller's key expires.
 //
 // Held by a shared_ptr: calls may outlive the socket for as long as they take to notice. One
 // thread.
@@ -7,9 +8,11 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "src/server/auth/caller.h"
+#include "src/server/http/deadline.h"
 #include "src/server/http/exchange.h"
 #include "src/server/loop.h"
 #include "src/server/metrics.h"
@@ -29,7 +32,9 @@ class WebSocketSession : public std::enable_shared_from_this<WebSocketSession> {
  private:
   class Notifier;
 
-  Async<void> ServeOne(Request request);
+  Async<void> ServeOne(Request request, http::MemoryBudget::Hold hold);
+  Async<void> Expire();
+  void ExpireWithKey();
   Async<base::Status> Send(base::json::Value message);
 
   Loop& loop_;
@@ -40,6 +45,7 @@ class WebSocketSession : public std::enable_shared_from_this<WebSocketSession> {
   Cancellation closed_;
   size_t open_ = 0;
   Event idle_;  // set while no call is open
+  std::optional<http::Deadline> expiry_;
 };
 
 }  // namespace msb::server::rpc
