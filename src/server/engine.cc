@@ -50,11 +50,11 @@ std::optional<double> Seconds(const std::optional<uint64_t>& ms) {
   return static_cast<double>(*ms) / 1000;
 }
 
-api::SandboxInfo SandboxInfoOf(const Sandboxes::Listed& listed, uint64_t disk_bytes) {
+api::SandboxInfo SandboxInfoOf(const Listed& listed) {
   api::SandboxInfo info;
   info.namespace_ = listed.key.namespace_;
   info.name = listed.key.name;
-  info.disk = disk_bytes;
+  info.disk = listed.disk_bytes;
   if (listed.stored) {
     info.image = listed.stored->config.image.value_or("");
     info.memory = MemoryBytes(listed.stored->config) / kMiB;
@@ -118,6 +118,24 @@ class LastLines {
   std::deque<api::LogLine> lines_;
 };
 
+base::Result<api::LogsResult> ReadLog(const Storage& storage, const SandboxKey& key, size_t most) {
+  const auto found = LastRun(storage, key);
+  if (!found) {
+    // One that has not run since the host was started has no log.
+    TRY(storage.Load(key));
+    return api::LogsResult{};
+  }
+  LastLines lines(most);
+  sandbox::LogReader reader(found->directory.get());
+  const base::Status read = reader.ReadNew(
+      [&](const sandbox::LogEntry& entry, std::string_view) {
+        lines.Add(entry.time, entry.stream, entry.text.data);
+      },
+      [] {});
+  if (!read && read.error().code() != ErrorCode::kNotFound) return read.error();
+  return api::LogsResult{lines.Take()};
+}
+
 }  // namespace
 
 std::string_view NameOf(const StreamEvent& event) {
@@ -174,11 +192,11 @@ Service::Reply<std::string> Engine::Remove(Call call, api::SandboxRef params) {
 
 Service::Reply<api::ListResult> Engine::List(Call call, api::ListParams params) {
   CO_TRY(CheckNamespace(call, params.namespace_, /*all_allowed=*/true));
-  CO_TRY(const auto listed, sandboxes_->List(params.namespace_));
+  CO_TRY(const auto listed, co_await sandboxes_->List(params.namespace_));
   api::ListResult result;
-  for (const Sandboxes::Listed& one : listed) {
+  for (const Listed& one : listed) {
     if (!one.running() && !params.stopped) continue;
-    result.sandboxes.push_back(SandboxInfoOf(one, sandboxes_->DiskUsage(one.key)));
+    result.sandboxes.push_back(SandboxInfoOf(one));
   }
   co_return result;
 }
@@ -201,29 +219,17 @@ Service::Reply<api::LogsResult> Engine::Logs(Call call, api::LogsParams params) 
   if (params.tail > kMostLines) {
     co_return Fail(ErrorCode::kInvalid, "tail: {} lines; at most {}", params.tail, kMostLines);
   }
-  const auto found = sandboxes_->LastRun(key);
-  if (!found) {
-    // One that has not run since the host was started has no log.
-    CO_TRY([[maybe_unused]] const auto stored, sandboxes_->storage().Load(key));
-    co_return api::LogsResult{};
-  }
-  LastLines lines(params.tail);
-  sandbox::LogReader reader(found->directory.get());
-  const base::Status read = reader.ReadNew(
-      [&](const sandbox::LogEntry& entry, std::string_view) {
-        lines.Add(entry.time, entry.stream, entry.text.data);
-      },
-      [] {});
-  if (!read && read.error().code() != ErrorCode::kNotFound) co_return read.error();
-  co_return api::LogsResult{lines.Take()};
+  co_return co_await loop_.Offload([storage = sandboxes_->storage(), key, most = params.tail] {
+    return ReadLog(*storage, key, most);
+  });
 }
 
 Service::Reply<api::MetricsResult> Engine::Metrics(Call call, api::MetricsParams params) {
   CO_TRY(CheckNamespace(call, params.namespace_, /*all_allowed=*/true));
   if (params.sandbox) CO_TRY(CheckName("sandbox", *params.sandbox));
-  CO_TRY(const auto listed, sandboxes_->List(params.namespace_));
+  CO_TRY(const auto listed, co_await sandboxes_->List(params.namespace_, Measuring::kYes));
   api::MetricsResult result;
-  for (const Sandboxes::Listed& one : listed) {
+  for (const Listed& one : listed) {
     const bool named = params.sandbox && one.key.name == *params.sandbox;
     if (params.sandbox ? !named : !one.running()) continue;
     result.sandboxes.push_back(sandboxes_->MetricsOf(one));

@@ -1,14 +1,20 @@
 // Loop: the server's one thread: Boost.Asio's io_context, with a base::EventLoop inside it for what
 // speaks to monitors and agents. Callbacks of the inner loop may resume coroutines (Event::Set);
-// coroutines may call what belongs to the inner loop.
+// coroutines may call what belongs to the inner loop. What may wait for a disk, or is long, is done
+// by a few other threads (Offload).
 //
 // Owned by main; outlives all that uses it. Errors: kSystem.
 #pragma once
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <memory>
+#include <type_traits>
+#include <utility>
 
 #include "src/base/event_loop.h"
 #include "src/base/result.h"
@@ -29,8 +35,22 @@ class Loop {
   // Runs `task` on its own. An exception in it is a bug of ours and ends the process.
   void Spawn(Async<void> task);
 
+  // Calls `work` on another thread, and returns what it does. It owns what it uses, or uses what
+  // any thread may: nobody waits for it when the server ends.
+  template <typename Work>
+  Async<std::invoke_result_t<Work>> Offload(Work work) {
+    co_return co_await boost::asio::co_spawn(workers_, Do(std::move(work)),
+                                             boost::asio::use_awaitable);
+  }
+
  private:
+  static constexpr size_t kWorkers = 4;  // disks are waited for, processors are not many
+
   explicit Loop(std::unique_ptr<base::EventLoop> events);
+  template <typename Work>
+  static Async<std::invoke_result_t<Work>> Do(Work work) {
+    co_return work();
+  }
   void WaitForEvents();
   void HandleEvents();
 
@@ -38,6 +58,7 @@ class Loop {
   std::unique_ptr<base::EventLoop> events_;
   boost::asio::io_context io_{1};
   boost::asio::posix::stream_descriptor readable_;
+  boost::asio::thread_pool workers_{kWorkers};
 };
 
 }  // namespace msb::server

@@ -49,7 +49,7 @@ void AddHttp(Page& page, const http::Counters& counters) {
   page.Family("microsandbox_http_connections_accepted_total", "counter", "Connections accepted.");
   page.Sample("", counters.connections_accepted);
   page.Family("microsandbox_http_connections_refused_total", "counter",
-              "Connections closed unread: foreign peers, and those beyond the limit.");
+              "Connections closed: foreign peers, those beyond the limit, and strangers for them.");
   page.Sample("", counters.connections_refused);
   page.Family("microsandbox_http_received_bytes_total", "counter", "Bytes received.");
   page.Sample("", counters.bytes_in);
@@ -78,7 +78,7 @@ void AddCalls(Page& page, const CallCounters& calls) {
   page.Sample("", calls.running);
 }
 
-void AddSandboxes(Page& page, const std::vector<MeasuredSandbox>& sandboxes) {
+void AddSandboxes(Page& page, const std::vector<Listed>& sandboxes) {
   const auto labels = [](const SandboxKey& key) {
     return fmt::format("namespace=\"{}\",sandbox=\"{}\"", key.namespace_, key.name);
   };
@@ -86,16 +86,16 @@ void AddSandboxes(Page& page, const std::vector<MeasuredSandbox>& sandboxes) {
   page.Sample("", sandboxes.size());
   page.Family("microsandbox_sandbox_cpu_seconds_total", "counter",
               "CPU time of a sandbox's processes on the host.");
-  for (const auto& [key, measured] : sandboxes) {
+  for (const Listed& one : sandboxes) {
     constexpr double kMicrosInSecond = 1e6;
-    page.Sample(labels(key), static_cast<double>(measured.cpu_us) / kMicrosInSecond);
+    page.Sample(labels(one.key), static_cast<double>(one.usage.cpu_us) / kMicrosInSecond);
   }
   page.Family("microsandbox_sandbox_memory_bytes", "gauge",
               "Memory of a sandbox's processes on the host.");
-  for (const auto& [key, measured] : sandboxes) page.Sample(labels(key), measured.memory_bytes);
+  for (const Listed& one : sandboxes) page.Sample(labels(one.key), one.usage.memory_bytes);
   page.Family("microsandbox_sandbox_disk_bytes", "gauge",
               "Bytes that a sandbox's disk takes on the host.");
-  for (const auto& [key, measured] : sandboxes) page.Sample(labels(key), measured.disk_bytes);
+  for (const Listed& one : sandboxes) page.Sample(labels(one.key), one.disk_bytes);
 }
 
 }  // namespace

@@ -23,17 +23,12 @@ struct CallCounters {
   uint64_t running = 0;
 };
 
-struct MeasuredSandbox {
-  SandboxKey key;
-  Measurement measured;
-};
-
 struct MetricsInput {
   const http::Counters& http;
   const CallCounters& calls;
-  std::vector<MeasuredSandbox> sandboxes;  // that run, and that the caller may see
-  uint64_t resident_bytes = 0;             // of the server
-  double start_time_s = 0;                 // since 1970
+  std::vector<Listed> sandboxes;  // that run, and that the caller may see; measured
+  uint64_t resident_bytes = 0;    // of the server
+  double start_time_s = 0;        // since 1970
 };
 
 std::string PrometheusText(const MetricsInput& input);

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "src/base/json.h"
+#include "src/base/log.h"
 #include "src/base/sys.h"
 #include "src/server/rpc/openapi.h"
 
@@ -91,14 +92,10 @@ Async<void> Routes::PutFile(http::Exchange& exchange, const Caller& caller) {
 
 Async<void> Routes::Metrics(http::Exchange& exchange, const Caller& caller) {
   MetricsInput input{.http = http_, .calls = calls_, .sandboxes = {}};
-  const auto listed = engine_.sandboxes().List(caller.namespace_);
-  if (listed) {
-    for (const Sandboxes::Listed& one : *listed) {
-      if (one.running()) {
-        input.sandboxes.push_back({one.key, engine_.sandboxes().Measure(one)});
-      }
-    }
-  }
+  auto listed = co_await engine_.sandboxes().List(caller.namespace_, Measuring::kYes);
+  if (!listed) LOG(kWarning, "cannot list the sandboxes: {}", listed.error().message());
+  if (listed) input.sandboxes = *std::move(listed);
+  std::erase_if(input.sandboxes, [](const Listed& one) { return !one.running(); });
   input.resident_bytes = ResidentBytes();
   input.start_time_s = started_s_;
   co_await exchange.Respond({.status = 200,

@@ -1,16 +1,11 @@
 #include "src/server/sandboxes.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include "src/base/bytes.h"
 #include "src/base/log.h"
 #include "src/base/sys.h"
-#include "src/sandbox/launch_plan.h"
-#include "src/sandbox/persistent_disk.h"
 #include "src/sandbox/run_directory.h"
-#include "src/sandbox/usage.h"
 #include "src/server/config.h"
+#include "src/server/launch_preparation.h"
 
 namespace msb::server {
 namespace {
@@ -19,35 +14,6 @@ using base::ErrorCode;
 using base::Fail;
 
 constexpr const char* kScriptsDirectory = "/.sandbox/scripts";
-constexpr uint64_t kBlockBytes = 512;  // of st_blocks
-
-// The program that the sandbox is started with, if there is one.
-std::optional<std::string> StartScript(const api::Config& config) {
-  if (config.exec) return config.exec;
-  const auto start = config.scripts.find("start");
-  if (start != config.scripts.end()) return start->second;
-  return std::nullopt;
-}
-
-std::vector<base::Bytes> BytesOf(const std::vector<std::string>& texts) {
-  return {texts.begin(), texts.end()};
-}
-
-// What a limit has left.
-base::Status CheckLimit(const std::optional<uint64_t>& limit, uint64_t used, uint64_t wanted,
-                        std::string_view what) {
-  if (!limit || used + wanted <= *limit) return {};
-  return Fail(ErrorCode::kLimit,
-              "this key may use {} {} at once, {} of which are in use, and {} more are wanted: "
-              "stop or remove a sandbox, or ask for a key with a higher limit",
-              *limit, what, used, wanted);
-}
-
-base::Status CheckImageAllowed(const Caller& caller, const std::string& image) {
-  if (IsImageAllowed(caller.images, image)) return {};
-  return Fail(ErrorCode::kDenied, "this key may not use image {} (server keygen --allow-image)",
-              base::EscapeForTerminal(image));
-}
 
 struct Outcome {
   explicit Outcome(boost::asio::any_io_executor executor) : known(std::move(executor)) {}
@@ -78,24 +44,13 @@ void Sandboxes::Forget(const SandboxKey& key, const std::shared_ptr<Entry>& entr
 
 // --- find ----------------------------------------------------------------------------------------
 
-// The names are those of all of this user's servers; what is ours runs on our disk.
-bool Sandboxes::IsOurs(const SandboxKey& key, const sandbox::State& state) const {
-  return state.disk_path == fmt::format("{}/{}", storage_.PathOf(key), image::kDiskFile);
-}
-
-std::optional<sandbox::FoundSandbox> Sandboxes::LastRun(const SandboxKey& key) const {
-  auto found = sandbox::FindSandbox(key.FullName());
-  if (!found || !IsOurs(key, found->state)) return std::nullopt;
-  return *std::move(found);
-}
-
 base::Error Sandboxes::NotRunning(const SandboxKey& key) const {
-  if (!storage_.Has(key)) {
+  if (!storage_->Has(key)) {
     return Fail(ErrorCode::kNotFound,
                 "there is no sandbox {} in namespace {}: start it first (sandbox.start)", key.name,
                 key.namespace_);
   }
-  const auto found = LastRun(key);
+  const auto found = LastRun(*storage_, key);
   const bool ended = found && found->state.ended;
   return Fail(ErrorCode::kNotFound,
               "sandbox {} in namespace {} does not run{}{}: start it again "
@@ -107,7 +62,7 @@ base::Error Sandboxes::NotRunning(const SandboxKey& key) const {
 base::Result<std::shared_ptr<Instance>> Sandboxes::Running(const SandboxKey& key, Entry& entry) {
   if (entry.instance && !entry.instance->ended()) return entry.instance;
   entry.instance.reset();
-  const auto found = LastRun(key);
+  const auto found = LastRun(*storage_, key);
   if (!found || found->state.phase == sandbox::Phase::kEnded) return NotRunning(key);
   auto instance = Instance::Connect(loop_, *found);
   if (!instance && instance.error().code() == ErrorCode::kClosed) return NotRunning(key);
@@ -148,7 +103,7 @@ Async<base::Status> Sandboxes::Start(SandboxKey key, std::optional<api::Config> 
 
 Async<base::Status> Sandboxes::StartLocked(const SandboxKey& key, std::optional<api::Config> given,
                                            bool reset, const Caller& caller, Entry& entry) {
-  auto stored = storage_.Load(key);
+  auto stored = co_await loop_.Offload([storage = storage_, key] { return storage->Load(key); });
   if (!stored && stored.error().code() == ErrorCode::kCorrupt && !given) co_return stored.error();
   const std::optional<api::Config> earlier = stored ? std::optional(stored->config) : std::nullopt;
   CO_TRY(const api::Config config, CompleteConfig(given, earlier, key.name));
@@ -161,97 +116,31 @@ Async<base::Status> Sandboxes::StartLocked(const SandboxKey& key, std::optional<
         reset ? "and its disk cannot be reset while it does"
               : "with another configuration: " + difference);
   }
-  CO_TRY(CheckLimits(key, config, caller));
-  starting_.insert_or_assign(key, Reservation{caller.key_id, config});
+  CO_TRY(co_await Admit(key, config, caller));
   base::Status launched = co_await Launch(key, config, reset, caller, entry);
   starting_.erase(key);
   co_return launched;
 }
 
-base::Status Sandboxes::CheckLimits(const SandboxKey& key, const api::Config& config,
-                                    const Caller& caller) const {
-  const Limits& limits = caller.limits;
-  if (!limits.sandboxes && !limits.memory_mib && !limits.cpus && !limits.disk_mib) return {};
-  uint64_t sandboxes = 0, memory_mib = 0, cpus = 0, disk_mib = 0;
-  const auto count = [&](const api::Config& other, bool running) {
-    disk_mib += DiskBytes(other) >> 20;
-    if (!running) return;
-    sandboxes += 1;
-    memory_mib += MemoryBytes(other) >> 20;
-    cpus += Cpus(other);
-  };
-  for (const Listed& listed : TRY(List("*"))) {
-    if (listed.key == key || starting_.contains(listed.key)) continue;
-    if (!listed.stored) {
-      return Fail(ErrorCode::kCorrupt,
-                  "what sandbox {} is made of cannot be read, so the limits of this key cannot be "
-                  "checked: remove it (sandbox.remove)",
-                  listed.key.FullName());
-    }
-    if (listed.stored->key_id == caller.key_id) {
-      count(listed.stored->config, listed.running());
-    }
+Async<base::Status> Sandboxes::Admit(const SandboxKey& key, const api::Config& config,
+                                     const Caller& caller) {
+  Lock::Guard guard;
+  if (HasLimits(caller)) {
+    guard = co_await admitting_.Acquire(never_);
+    const std::map<SandboxKey, Reservation> starting = starting_;
+    CO_TRY(const auto listed, co_await List("*"));
+    CO_TRY(CheckLimits(key, config, caller, listed, starting));
   }
-  for (const auto& [other, reservation] : starting_) {
-    if (reservation.key_id == caller.key_id) count(reservation.config, /*running=*/true);
-  }
-  TRY(CheckLimit(limits.sandboxes, sandboxes, 1, "sandboxes"));
-  TRY(CheckLimit(limits.memory_mib, memory_mib, MemoryBytes(config) >> 20, "MiB of memory"));
-  TRY(CheckLimit(limits.cpus, cpus, Cpus(config), "CPUs"));
-  return CheckLimit(limits.disk_mib, disk_mib, DiskBytes(config) >> 20, "MiB of disk");
-}
-
-base::Result<sandbox::LaunchPlan> Sandboxes::Plan(const SandboxKey& key, const api::Config& config,
-                                                  bool reset, const Caller& caller) const {
-  const image::Store store = TRY(image::Store::Open(home_));
-  // As it was asked for, so that nobody learns which others there are; and as it is called.
-  TRY(CheckImageAllowed(caller, *config.image));
-  image::RunnableImage image = TRY(store.OpenForRun(*config.image));
-  TRY(CheckImageAllowed(caller, image.name));
-  const image::ImageConfig image_config = image.config;
-  sandbox::LaunchOptions options;
-  options.name = key.FullName();
-  options.memory_bytes = MemoryBytes(config);
-  options.detached = true;
-  options.lifetime_ms = Milliseconds(config.lifetime);
-  options.idle_ms = Milliseconds(config.idle);
-  TRY(storage_.OpenDirectory(key, /*create=*/true));
-  const auto open_disk = reset ? sandbox::ResetPersistentDisk : sandbox::OpenPersistentDisk;
-  sandbox::PersistentDisk disk = TRY(open_disk(storage_.PathOf(key), image, DiskBytes(config)));
-  if (disk.bytes != DiskBytes(config)) {
-    return Fail(ErrorCode::kInvalid,
-                "config.disk: the disk of sandbox {} has {} MiB, not {}: start it with that, or "
-                "with reset, which forgets what is on it",
-                key.name, disk.bytes >> 20, DiskBytes(config) >> 20);
-  }
-  sandbox::LaunchPlan plan =
-      TRY(sandbox::PlanLaunch(std::move(image), options, home_, std::move(disk)));
-  plan.spec.ends_with_program = false;
-  plan.spec.defaults = sandbox::DefaultsOf(image_config, {.env = BytesOf(config.envs),
-                                                          .workdir = config.workdir.value_or(""),
-                                                          .user = config.user.value_or("")});
-  if (const auto script = StartScript(config)) {
-    agent::Exec& program = plan.spec.program.emplace();
-    program.id = agent::NewProcessId();
-    program.argv = {*config.shell, "-c", *script};
-    program.env = plan.spec.defaults.env;
-    program.cwd = plan.spec.defaults.cwd;
-    program.create_cwd = plan.spec.defaults.create_cwd;
-    program.user = plan.spec.defaults.user;
-  }
-  return plan;
+  starting_.insert_or_assign(key, Reservation{caller.key_id, config});
+  co_return base::Status();
 }
 
 Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& config, bool reset,
                                       const Caller& caller, Entry& entry) {
-  CO_TRY(sandbox::LaunchPlan plan, Plan(key, config, reset, caller));
-  CO_TRY(storage_.Save(key, {.config = config, .key_id = caller.key_id}));
-  const auto left = sandbox::RemoveSandbox(key.FullName());  // of its last run
-  if (!left && left.error().code() == ErrorCode::kBusy) {
-    co_return Fail(ErrorCode::kExists,
-                   "a sandbox {} of another server on this host runs already (msb ps)",
-                   key.FullName());
-  }
+  CO_TRY(sandbox::LaunchPlan plan,
+         co_await loop_.Offload([storage = storage_, home = home_, key, config, reset, caller] {
+           return PrepareLaunch(*storage, home, key, config, reset, caller);
+         }));
   const auto outcome = std::make_shared<Outcome>(loop_.executor());
   sandbox::Lease::Callbacks callbacks;
   callbacks.on_program_started = [outcome](const sandbox::ProgramStarted&) {
@@ -268,7 +157,7 @@ Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& 
     CO_TRY(const auto lease,
            sandbox::Lease::Start(loop_.events(), plan.spec, plan.fds(), std::move(callbacks)));
     plan.files.clear();  // the disk is the sandbox's alone
-    loop_.events().Defer(sandbox::SweepRunDirectories);
+    loop_.Spawn(Sweep());
     co_await outcome->known.Wait();
   }
   if (outcome->failed) {
@@ -283,6 +172,13 @@ Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& 
   // Without them it is not what was asked for.
   if (!scripts) (void)co_await instance->Stop(std::chrono::milliseconds(0));
   co_return scripts;
+}
+
+Async<void> Sandboxes::Sweep() {
+  co_await loop_.Offload([] {
+    sandbox::SweepRunDirectories();
+    return true;
+  });
 }
 
 Async<base::Status> Sandboxes::PutScripts(Instance& instance, const api::Config& config) {
@@ -321,7 +217,7 @@ Async<base::Result<bool>> Sandboxes::StopLocked(const SandboxKey& key,
   const auto running = Running(key, entry);
   if (!running) {
     // One whose configuration cannot be read is one all the same.
-    const bool there = running.error().code() == ErrorCode::kNotFound && storage_.Has(key);
+    const bool there = running.error().code() == ErrorCode::kNotFound && storage_->Has(key);
     if (!there) co_return running.error();
     co_return false;
   }
@@ -338,8 +234,10 @@ Async<base::Status> Sandboxes::Remove(SandboxKey key) {
     // Its disk goes, too: nothing needs to be settled.
     const auto stopped = co_await StopLocked(key, std::chrono::milliseconds(0), *entry);
     if (stopped) {
-      (void)sandbox::RemoveSandbox(key.FullName());
-      removed = storage_.Remove(key);
+      removed = co_await loop_.Offload([storage = storage_, key] {
+        (void)sandbox::RemoveSandbox(key.FullName());
+        return storage->Remove(key);
+      });
     } else {
       removed = stopped.error();
     }
@@ -350,37 +248,13 @@ Async<base::Status> Sandboxes::Remove(SandboxKey key) {
 
 // --- list ----------------------------------------------------------------------------------------
 
-base::Result<std::vector<Sandboxes::Listed>> Sandboxes::List(std::string_view name_space) const {
-  std::map<SandboxKey, Listed> found;
-  const auto wanted = [&](const SandboxKey& key) {
-    return name_space == "*" || name_space == key.namespace_;
-  };
-  for (SandboxKey& key : TRY(storage_.List())) {
-    if (!wanted(key)) continue;
-    auto stored = storage_.Load(key);
-    found[key] = {key, stored ? std::optional(*std::move(stored)) : std::nullopt, {}};
-  }
-  for (sandbox::State& state : TRY(sandbox::ListSandboxes(/*ended_too=*/true))) {
-    const size_t slash = state.name.find('/');
-    if (slash == std::string::npos) continue;
-    const SandboxKey key{state.name.substr(0, slash), state.name.substr(slash + 1)};
-    if (!wanted(key) || !IsOurs(key, state)) continue;
-    const bool ended = state.phase == sandbox::Phase::kEnded;
-    if (ended && !found.contains(key)) continue;
-    Listed& listed = found[key];
-    listed.key = key;
-    listed.state = std::move(state);
-  }
-  std::vector<Listed> list;
-  for (auto& [key, listed] : found) list.push_back(std::move(listed));
-  return list;
-}
-
-Measurement Sandboxes::Measure(const Listed& listed) const {
-  const auto usage = sandbox::ReadUsage(*listed.state);
-  return {.cpu_us = usage ? usage->cpu_us : 0,
-          .memory_bytes = usage ? usage->memory_bytes : 0,
-          .disk_bytes = DiskUsage(listed.key)};
+Async<base::Result<std::vector<Listed>>> Sandboxes::List(std::string name_space,
+                                                         Measuring measuring) {
+  Lock::Guard guard;
+  if (measuring == Measuring::kYes) guard = co_await measuring_.Acquire(never_);
+  co_return co_await loop_.Offload([storage = storage_, name_space, measuring] {
+    return ListSandboxes(*storage, name_space, measuring);
+  });
 }
 
 api::SandboxMetrics Sandboxes::MetricsOf(const Listed& listed) {
@@ -388,11 +262,10 @@ api::SandboxMetrics Sandboxes::MetricsOf(const Listed& listed) {
   metrics.namespace_ = listed.key.namespace_;
   metrics.name = listed.key.name;
   metrics.running = listed.running();
-  metrics.disk_usage = DiskUsage(listed.key);
+  metrics.disk_usage = listed.disk_bytes;
   if (!metrics.running) return metrics;
-  const Measurement measured = Measure(listed);
-  metrics.memory_usage = measured.memory_bytes >> 20;
-  metrics.cpu_usage = Percent(*listed.state, measured.cpu_us);
+  metrics.memory_usage = listed.usage.memory_bytes >> 20;
+  metrics.cpu_usage = Percent(*listed.state, listed.usage.cpu_us);
   return metrics;
 }
 
@@ -412,16 +285,6 @@ double Sandboxes::Percent(const sandbox::State& state, uint64_t cpu_us) {
   const double spent_ns = static_cast<double>(cpu_us - std::min(cpu_us, look.cpu_us)) * 1000;
   look = {now_ns, cpu_us, 100 * spent_ns / static_cast<double>(passed_ns)};
   return look.percent;
-}
-
-uint64_t Sandboxes::DiskUsage(const SandboxKey& key) const {
-  const auto directory = storage_.OpenDirectory(key, /*create=*/false);
-  struct stat status;
-  if (!directory ||
-      ::fstatat(directory->get(), image::kDiskFile, &status, AT_SYMLINK_NOFOLLOW) < 0) {
-    return 0;
-  }
-  return static_cast<uint64_t>(status.st_blocks) * kBlockBytes;
 }
 
 }  // namespace msb::server

@@ -12,24 +12,17 @@
 #include <vector>
 
 #include "src/base/result.h"
-#include "src/image/store.h"
 #include "src/sandbox/launch.h"
-#include "src/sandbox/launch_plan.h"
 #include "src/server/async.h"
 #include "src/server/auth/caller.h"
 #include "src/server/instance.h"
+#include "src/server/inventory.h"
+#include "src/server/key_limits.h"
 #include "src/server/lock.h"
 #include "src/server/loop.h"
 #include "src/server/storage.h"
 
 namespace msb::server {
-
-// What a sandbox takes of the host.
-struct Measurement {
-  uint64_t cpu_us = 0;  // since it was started
-  uint64_t memory_bytes = 0;
-  uint64_t disk_bytes = 0;
-};
 
 class Sandboxes {
  public:
@@ -48,26 +41,15 @@ class Sandboxes {
   // With its disk; kNotFound if there is none.
   Async<base::Status> Remove(SandboxKey key);
 
-  struct Listed {
-    SandboxKey key;
-    std::optional<StoredSandbox> stored;
-    std::optional<sandbox::State> state;  // of its last run, if that is known
-    bool running() const { return state && state->phase != sandbox::Phase::kEnded; }
-  };
   // In the order of their names. `name_space`: "*" for all.
-  base::Result<std::vector<Listed>> List(std::string_view name_space) const;
+  Async<base::Result<std::vector<Listed>>> List(std::string name_space,
+                                                Measuring measuring = Measuring::kNo);
 
-  const Storage& storage() const { return storage_; }
-  // Its last run, which may be going on, if that is known.
-  std::optional<sandbox::FoundSandbox> LastRun(const SandboxKey& key) const;
+  const std::shared_ptr<const Storage>& storage() const { return storage_; }
   // Of one that runs, if this server has spoken with it.
   std::shared_ptr<Instance> Known(const SandboxKey& key) const;
-  // Of one that runs.
-  Measurement Measure(const Listed& listed) const;
-  // Of any.
+  // Of any that was measured.
   api::SandboxMetrics MetricsOf(const Listed& listed);
-  // Bytes that its disk takes on the host; 0 if it has none.
-  uint64_t DiskUsage(const SandboxKey& key) const;
 
  private:
   struct Entry {
@@ -75,12 +57,6 @@ class Sandboxes {
     Lock lock;  // held while it is started, stopped or removed
     std::shared_ptr<Instance> instance;
   };
-  // What a start that is under way will use.
-  struct Reservation {
-    std::string key_id;
-    api::Config config;
-  };
-
   // CPU time at the last look, for a percentage.
   struct CpuLook {
     int64_t at_ns = 0;  // CLOCK_MONOTONIC
@@ -89,7 +65,11 @@ class Sandboxes {
   };
 
   Sandboxes(Loop& loop, std::string home, Storage storage)
-      : loop_(loop), home_(std::move(home)), storage_(std::move(storage)) {}
+      : loop_(loop),
+        home_(std::move(home)),
+        storage_(std::make_shared<const Storage>(std::move(storage))),
+        admitting_(loop.executor()),
+        measuring_(loop.executor()) {}
 
   std::shared_ptr<Entry> EntryOf(const SandboxKey& key);
   // An entry that nobody else uses, of a sandbox that does not run.
@@ -100,21 +80,21 @@ class Sandboxes {
                                        Entry& entry);
   base::Result<std::shared_ptr<Instance>> Running(const SandboxKey& key, Entry& entry);
   base::Error NotRunning(const SandboxKey& key) const;
-  bool IsOurs(const SandboxKey& key, const sandbox::State& state) const;
-  base::Status CheckLimits(const SandboxKey& key, const api::Config& config,
-                           const Caller& caller) const;
+  // Reserves what the start will use, until `starting_` forgets it.
+  Async<base::Status> Admit(const SandboxKey& key, const api::Config& config, const Caller& caller);
   Async<base::Status> Launch(const SandboxKey& key, const api::Config& config, bool reset,
                              const Caller& caller, Entry& entry);
-  base::Result<sandbox::LaunchPlan> Plan(const SandboxKey& key, const api::Config& config,
-                                         bool reset, const Caller& caller) const;
   double Percent(const sandbox::State& state, uint64_t cpu_us);
+  Async<void> Sweep();
   Async<base::Status> PutScripts(Instance& instance, const api::Config& config);
 
   Loop& loop_;
   const std::string home_;
-  Storage storage_;
+  const std::shared_ptr<const Storage> storage_;  // also of what other threads do
   std::map<SandboxKey, std::shared_ptr<Entry>> entries_;
   std::map<SandboxKey, Reservation> starting_;
+  Lock admitting_;                        // held from what is in use to what is reserved
+  Lock measuring_;                        // however many ask, one thread is enough
   std::map<std::string, CpuLook> looks_;  // by id
   Cancellation never_;
 };

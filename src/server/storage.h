@@ -6,8 +6,9 @@
 //   namespaces/.removed/   what is being removed
 //
 // Names were checked before (IsSandboxName); nothing here follows a link. One server uses it; a
-// directory without config.json is one whose first start was cut short: it counts as none. One
-// thread. Errors: kNotFound, kSystem, kNoSpace, kCorrupt.
+// directory without config.json is one whose first start was cut short: it counts as none.
+// Immutable; any thread, but one at a time for each sandbox. Errors: kNotFound, kSystem, kNoSpace,
+// kCorrupt.
 #pragma once
 
 #include <boost/describe.hpp>

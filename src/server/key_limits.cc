@@ -1,0 +1,61 @@
+#include "src/server/key_limits.h"
+
+#include "src/server/config.h"
+
+namespace msb::server {
+namespace {
+
+using base::ErrorCode;
+using base::Fail;
+
+// What a limit has left.
+base::Status CheckLimit(const std::optional<uint64_t>& limit, uint64_t used, uint64_t wanted,
+                        std::string_view what) {
+  if (!limit || used + wanted <= *limit) return {};
+  return Fail(ErrorCode::kLimit,
+              "this key may use {} {} at once, {} of which are in use, and {} more are wanted: "
+              "stop or remove a sandbox, or ask for a key with a higher limit",
+              *limit, what, used, wanted);
+}
+
+}  // namespace
+
+bool HasLimits(const Caller& caller) {
+  const Limits& limits = caller.limits;
+  return limits.sandboxes || limits.memory_mib || limits.cpus || limits.disk_mib;
+}
+
+base::Status CheckLimits(const SandboxKey& key, const api::Config& config, const Caller& caller,
+                         const std::vector<Listed>& listed,
+                         const std::map<SandboxKey, Reservation>& starting) {
+  const Limits& limits = caller.limits;
+  uint64_t sandboxes = 0, memory_mib = 0, cpus = 0, disk_mib = 0;
+  const auto count = [&](const api::Config& other, bool running) {
+    disk_mib += DiskBytes(other) >> 20;
+    if (!running) return;
+    sandboxes += 1;
+    memory_mib += MemoryBytes(other) >> 20;
+    cpus += Cpus(other);
+  };
+  for (const Listed& one : listed) {
+    if (one.key == key || starting.contains(one.key)) continue;
+    if (!one.stored) {
+      return Fail(ErrorCode::kCorrupt,
+                  "what sandbox {} is made of cannot be read, so the limits of this key cannot be "
+                  "checked: remove it (sandbox.remove)",
+                  one.key.FullName());
+    }
+    if (one.stored->key_id == caller.key_id) {
+      count(one.stored->config, one.running());
+    }
+  }
+  for (const auto& [other, reservation] : starting) {
+    if (reservation.key_id == caller.key_id) count(reservation.config, /*running=*/true);
+  }
+  TRY(CheckLimit(limits.sandboxes, sandboxes, 1, "sandboxes"));
+  TRY(CheckLimit(limits.memory_mib, memory_mib, MemoryBytes(config) >> 20, "MiB of memory"));
+  TRY(CheckLimit(limits.cpus, cpus, Cpus(config), "CPUs"));
+  return CheckLimit(limits.disk_mib, disk_mib, DiskBytes(config) >> 20, "MiB of disk");
+}
+
+}  // namespace msb::server

@@ -1,0 +1,92 @@
+#include "src/server/launch_preparation.h"
+
+#include "src/agent/client/attachment.h"
+#include "src/base/bytes.h"
+#include "src/image/store.h"
+#include "src/sandbox/catalog.h"
+#include "src/sandbox/persistent_disk.h"
+#include "src/server/config.h"
+
+namespace msb::server {
+namespace {
+
+using base::ErrorCode;
+using base::Fail;
+
+// The program that the sandbox is started with, if there is one.
+std::optional<std::string> StartScript(const api::Config& config) {
+  if (config.exec) return config.exec;
+  const auto start = config.scripts.find("start");
+  if (start != config.scripts.end()) return start->second;
+  return std::nullopt;
+}
+
+std::vector<base::Bytes> BytesOf(const std::vector<std::string>& texts) {
+  return {texts.begin(), texts.end()};
+}
+
+base::Status CheckImageAllowed(const Caller& caller, const std::string& image) {
+  if (IsImageAllowed(caller.images, image)) return {};
+  return Fail(ErrorCode::kDenied, "this key may not use image {} (server keygen --allow-image)",
+              base::EscapeForTerminal(image));
+}
+
+base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string& home,
+                                       const SandboxKey& key, const api::Config& config, bool reset,
+                                       const Caller& caller) {
+  const image::Store store = TRY(image::Store::Open(home));
+  // As it was asked for, so that nobody learns which others there are; and as it is called.
+  TRY(CheckImageAllowed(caller, *config.image));
+  image::RunnableImage image = TRY(store.OpenForRun(*config.image));
+  TRY(CheckImageAllowed(caller, image.name));
+  const image::ImageConfig image_config = image.config;
+  sandbox::LaunchOptions options;
+  options.name = key.FullName();
+  options.memory_bytes = MemoryBytes(config);
+  options.detached = true;
+  options.lifetime_ms = Milliseconds(config.lifetime);
+  options.idle_ms = Milliseconds(config.idle);
+  TRY(storage.OpenDirectory(key, /*create=*/true));
+  const auto open_disk = reset ? sandbox::ResetPersistentDisk : sandbox::OpenPersistentDisk;
+  sandbox::PersistentDisk disk = TRY(open_disk(storage.PathOf(key), image, DiskBytes(config)));
+  if (disk.bytes != DiskBytes(config)) {
+    return Fail(ErrorCode::kInvalid,
+                "config.disk: the disk of sandbox {} has {} MiB, not {}: start it with that, or "
+                "with reset, which forgets what is on it",
+                key.name, disk.bytes >> 20, DiskBytes(config) >> 20);
+  }
+  sandbox::LaunchPlan plan =
+      TRY(sandbox::PlanLaunch(std::move(image), options, home, std::move(disk)));
+  plan.spec.ends_with_program = false;
+  plan.spec.defaults = sandbox::DefaultsOf(image_config, {.env = BytesOf(config.envs),
+                                                          .workdir = config.workdir.value_or(""),
+                                                          .user = config.user.value_or("")});
+  if (const auto script = StartScript(config)) {
+    agent::Exec& program = plan.spec.program.emplace();
+    program.id = agent::NewProcessId();
+    program.argv = {*config.shell, "-c", *script};
+    program.env = plan.spec.defaults.env;
+    program.cwd = plan.spec.defaults.cwd;
+    program.create_cwd = plan.spec.defaults.create_cwd;
+    program.user = plan.spec.defaults.user;
+  }
+  return plan;
+}
+
+}  // namespace
+
+base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const std::string& home,
+                                                const SandboxKey& key, const api::Config& config,
+                                                bool reset, const Caller& caller) {
+  sandbox::LaunchPlan plan = TRY(Plan(storage, home, key, config, reset, caller));
+  TRY(storage.Save(key, {.config = config, .key_id = caller.key_id}));
+  const auto left = sandbox::RemoveSandbox(key.FullName());  // of its last run
+  if (!left && left.error().code() == ErrorCode::kBusy) {
+    return Fail(ErrorCode::kExists,
+                "a sandbox {} of another server on this host runs already (msb ps)",
+                key.FullName());
+  }
+  return plan;
+}
+
+}  // namespace msb::server

@@ -1,0 +1,21 @@
+// LaunchPreparation: what a start does before there is a monitor: image, disk, what is stored.
+#pragma once
+
+#include <string>
+
+#include "src/base/result.h"
+#include "src/sandbox/launch_plan.h"
+#include "src/server/api/sandbox.h"
+#include "src/server/auth/caller.h"
+#include "src/server/storage.h"
+
+namespace msb::server {
+
+// Waits for the disk; any thread, one at a time for each sandbox, which does not run. `config` is
+// complete. kNotFound or kDenied for the image, kInvalid for a disk of another size, kExists if
+// another server's sandbox has the name.
+base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const std::string& home,
+                                                const SandboxKey& key, const api::Config& config,
+                                                bool reset, const Caller& caller);
+
+}  // namespace msb::server
