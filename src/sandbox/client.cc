@@ -73,8 +73,10 @@ void Client::OnMessage(const FromMonitor& message) {
   if (message.stopping && callbacks.on_stopping) callbacks.on_stopping(*message.stopping);
   if (message.resumed && callbacks.on_resumed) callbacks.on_resumed();
   if (message.limits && callbacks.on_limits) callbacks.on_limits(*message.limits);
-  if (message.failure && callbacks.on_failure) {
-    callbacks.on_failure(*message.failure, message.of_limits.value_or(false));
+  if (message.failure) {
+    const bool own = message.of_limits.value_or(false) && callbacks.on_limits_refused;
+    const auto& refused = own ? callbacks.on_limits_refused : callbacks.on_failure;
+    if (refused) refused(*message.failure);
   }
   if (message.ended && callbacks.on_ended) callbacks.on_ended(*message.ended);
 }

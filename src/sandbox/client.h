@@ -26,8 +26,8 @@ class Client {
     std::function<void(const Limits&)> on_limits;  // answers SetLimits
     // Last call. A monitor that died without a word gives kVmmEnded.
     std::function<void(const Ended&)> on_ended;
-    // A request was refused; `of_limits`: it was SetLimits.
-    std::function<void(const agent::Failure&, bool of_limits)> on_failure;
+    std::function<void(const agent::Failure&)> on_failure;              // a request was refused
+    std::function<void(const agent::Failure&)> on_limits_refused = {};  // else on_failure
   };
 
   // kNotFound if there is none of that name, kClosed if it has ended, kBusy if its monitor does

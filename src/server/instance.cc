@@ -41,10 +41,11 @@ base::Result<std::shared_ptr<Instance>> Instance::Connect(Loop& loop,
     raw->limits_ = limits;
     raw->answered_.Set();
   };
-  callbacks.on_failure = [raw = instance.get()](const agent::Failure& failure, bool of_limits) {
+  callbacks.on_failure = [raw = instance.get()](const agent::Failure& failure) {
     LOG(kWarning, "the monitor of sandbox {} refused: {}", raw->state_.name,
         ErrorOf(failure).message());
-    if (!of_limits) return;
+  };
+  callbacks.on_limits_refused = [raw = instance.get()](const agent::Failure& failure) {
     raw->limits_ = ErrorOf(failure);
     raw->answered_.Set();
   };

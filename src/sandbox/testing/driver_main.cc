@@ -157,7 +157,7 @@ base::Status ChangeLimits(const std::string& json) {
     std::puts(base::json::Write(limits).c_str());
     loop->Stop();
   };
-  callbacks.on_failure = [&](const agent::Failure& failure, bool) {
+  callbacks.on_failure = [&](const agent::Failure& failure) {
     result = base::Fail(base::ErrorCode::kSystem, "{}", failure.message.data);
     loop->Stop();
   };
