@@ -89,6 +89,8 @@ def test_a_hundred_sandboxes_are_started_used_and_stopped_by_twenty_clients(serv
 
 # --- connections ------------------------------------------------------------------------------------------
 
+CALL = (b"POST /api/v1/rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 24\r\n\r\n"
+        b'{"jsonrpc":"2.0","id":1}')  # no method: an answer, at no cost
 HEALTH = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -158,18 +160,36 @@ def test_a_thousand_kept_connections_and_two_hundred_streams_are_served(server):
 
 
 def test_connections_beyond_the_limit_are_told_so_and_the_others_go_on(server):  # noqa: F811
-    first = raw(server, HEALTH)
-    answer_of(first)
     many = []
     try:
-        while len(many) < 4200:
-            many.append(raw(server))
-        refused = [connection for connection in many[-50:] if rest_of(connection).startswith(b"HTTP/1.1 503 ")]
-        assert len(refused) == 50
-        first.sendall(HEALTH)
-        assert answer_of(first)[0].startswith(b"HTTP/1.1 200 ")
+        while len(many) < 4096:
+            many.append(raw(server, CALL))
+            answer_of(many[-1])
+        refused = [raw(server) for _ in range(50)]
+        many += refused
+        assert all(rest_of(connection).startswith(b"HTTP/1.1 503 ") for connection in refused)
+        many[0].sendall(HEALTH)
+        assert answer_of(many[0])[0].startswith(b"HTTP/1.1 200 ")
     finally:
-        for connection in [first, *many]:
+        for connection in many:
+            connection.close()
+    wait_until(lambda: answers(server) and connections(server) < 10, "the ends of all connections")
+
+
+def test_those_without_a_key_cannot_hold_all_connections(server):  # noqa: F811
+    known = raw(server, CALL)
+    answer_of(known)
+    strangers = []
+    try:
+        while len(strangers) < 4200:
+            strangers.append(raw(server))
+        assert rest_of(strangers[0]) == b""
+        for connection in [raw(server, CALL), known, strangers[-1]]:
+            connection.sendall(HEALTH)
+            strangers.append(connection)
+            assert answer_of(connection)[0].startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
+    finally:
+        for connection in strangers:
             connection.close()
     wait_until(lambda: answers(server) and connections(server) < 10, "the ends of all connections")
 

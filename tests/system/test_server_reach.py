@@ -290,7 +290,7 @@ def test_a_web_socket_reaches_no_further_than_its_key(keyed, victim, alpha):
 
 
 def test_a_web_socket_ends_with_its_key(keyed):
-    key = keyed.key("--namespace", "alpha", "--expire", "3s")["token"]
+    key = keyed.key("--namespace", "alpha", "--expire", "3s")
     socket = WebSocket(keyed, {"Authorization": f"Bearer {key}"})
     assert socket.call("sandbox.list", {"namespace": "alpha"})["result"] == {"sandboxes": []}
     assert socket.receive() is None  # nobody else ends it
