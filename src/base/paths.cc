@@ -42,6 +42,14 @@ Result<std::string> ResolveHome() {
   return Absolute(home + "/.microsandbox");
 }
 
+Result<std::string> RealPath(const std::string& path) {
+  char* const found = ::realpath(path.c_str(), nullptr);
+  if (found == nullptr) return FailErrno("cannot find {}", path);
+  const std::string real = found;
+  ::free(found);
+  return real;
+}
+
 Result<UniqueFd> OpenHome(const std::string& path, HomeMode mode) {
   if (mode == HomeMode::kCreate) TRY(MakeDirectories(path, 0700));
   UniqueFd directory = TRY(OpenFile(path, O_RDONLY | O_DIRECTORY));

@@ -27,6 +27,9 @@ Result<UniqueFd> OpenHome(const std::string& path, HomeMode mode);
 // libexec/microsandbox itself, else <its directory>/../libexec/microsandbox. It need not exist.
 Result<std::string> LibexecDirectory();
 
+// Absolute, without links, "." and "..". It has to exist.
+Result<std::string> RealPath(const std::string& path);
+
 // The pure part of LibexecDirectory.
 std::string LibexecDirectoryOf(const std::string& executable);
 

@@ -15,7 +15,7 @@ constexpr uint64_t kBlockBytes = 512;  // of st_blocks
 
 // The names are those of all of this user's servers; what is ours runs on our disk.
 bool IsOurs(const Storage& storage, const SandboxKey& key, const sandbox::State& state) {
-  return state.disk_path == fmt::format("{}/{}", storage.PathOf(key), image::kDiskFile);
+  return state.disk_path == storage.DiskPathOf(key);
 }
 
 uint64_t DiskUsage(const Storage& storage, const SandboxKey& key) {

@@ -2,14 +2,15 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "src/base/json.h"
+#include "src/base/paths.h"
 #include "src/base/sys.h"
+#include "src/image/disk_record.h"
 #include "src/sandbox/names.h"
 
 namespace msb::server {
@@ -33,24 +34,29 @@ base::Result<UniqueFd> OpenChild(int dir_fd, const std::string& name, bool creat
 
 }  // namespace
 
-base::Result<Storage> Storage::Open(const std::string& directory) {
-  TRY(base::MakeDirectories(directory, 0700));
+base::Result<Storage> Storage::OpenExisting(const std::string& directory) {
   UniqueFd root = TRY(base::OpenFile(directory, O_RDONLY | O_DIRECTORY));
   // As the disks' records have it, however it was written.
-  char* const path = ::realpath(directory.c_str(), nullptr);
-  if (path == nullptr) return base::FailErrno("cannot find {}", directory);
-  const std::string absolute = path;
-  ::free(path);
+  return Storage(TRY(base::RealPath(directory)), std::move(root));
+}
+
+base::Result<Storage> Storage::Open(const std::string& directory) {
+  TRY(base::MakeDirectories(directory, 0700));
+  Storage storage = TRY(OpenExisting(directory));
   // Of a server that was killed while it removed.
-  TRY(base::RemoveTreeAt(root.get(), kRemoved));
-  if (::mkdirat(root.get(), kRemoved, 0700) < 0) {
+  TRY(base::RemoveTreeAt(storage.root_.get(), kRemoved));
+  if (::mkdirat(storage.root_.get(), kRemoved, 0700) < 0) {
     return base::FailErrno("cannot create {}/{}", directory, kRemoved);
   }
-  return Storage(absolute, std::move(root));
+  return storage;
 }
 
 std::string Storage::PathOf(const SandboxKey& key) const {
   return fmt::format("{}/{}/{}", path_, key.namespace_, key.name);
+}
+
+std::string Storage::DiskPathOf(const SandboxKey& key) const {
+  return fmt::format("{}/{}", PathOf(key), image::kDiskFile);
 }
 
 base::Result<UniqueFd> Storage::OpenDirectory(const SandboxKey& key, bool create) const {

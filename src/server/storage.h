@@ -41,13 +41,16 @@ BOOST_DESCRIBE_STRUCT(StoredSandbox, (), (version, config, key_id))
 
 class Storage {
  public:
-  // Created if it is missing (0700).
+  // For the server: created if it is missing (0700), and what was left of removals is cleared.
   static base::Result<Storage> Open(const std::string& directory);
+  // For whoever only looks, beside a server or without one: changes nothing.
+  static base::Result<Storage> OpenExisting(const std::string& directory);
 
   bool Has(const SandboxKey& key) const;  // readable or not
   base::Result<StoredSandbox> Load(const SandboxKey& key) const;
   base::Status Save(const SandboxKey& key, const StoredSandbox& sandbox) const;
   std::string PathOf(const SandboxKey& key) const;
+  std::string DiskPathOf(const SandboxKey& key) const;
   // Of the sandbox, for its disk; `create`: made if it is missing.
   base::Result<base::UniqueFd> OpenDirectory(const SandboxKey& key, bool create) const;
   // In order. Those that cannot be read are left out.

@@ -42,27 +42,35 @@ base::Result<FoundServer> FindOrNone(const std::string& home) {
   return found;
 }
 
-// By full name. `stopped_too`: those that have a disk only, as well.
+// What a run of the sandbox adds to its row.
+void Add(const sandbox::State& state, Row& row) {
+  row.status = std::string(std::string_view(base::json::Encode(state.phase).as_string()));
+  row.image = state.image;
+  row.id = state.id;
+  row.memory_bytes = state.memory_bytes;
+  row.created_ms = state.created_ms;
+}
+
+// Of the server whose disks are there. `stopped_too`: those that have a disk only, as well.
 base::Result<std::map<SandboxKey, Row>> Collect(const std::string& directory, bool stopped_too) {
   std::map<SandboxKey, Row> rows;
+  const auto storage = Storage::OpenExisting(directory);
+  if (!storage && storage.error().code() == base::ErrorCode::kNotFound) return rows;
+  if (!storage) return storage.error();
   if (stopped_too) {
-    const Storage storage = TRY(Storage::Open(directory));
-    for (const SandboxKey& key : TRY(storage.List())) {
+    for (const SandboxKey& key : TRY(storage->List())) {
       Row& row = rows[key];
-      if (const auto stored = storage.Load(key); stored) {
+      if (const auto stored = storage->Load(key); stored) {
         row.image = stored->config.image.value_or("");
       }
     }
   }
   for (const sandbox::State& state : TRY(sandbox::ListSandboxes(/*ended_too=*/false))) {
     const size_t slash = state.name.find('/');
-    if (slash == std::string::npos) continue;  // of msb exe, not the server's
-    Row& row = rows[{state.name.substr(0, slash), state.name.substr(slash + 1)}];
-    row.status = std::string(std::string_view(base::json::Encode(state.phase).as_string()));
-    row.image = state.image;
-    row.id = state.id;
-    row.memory_bytes = state.memory_bytes;
-    row.created_ms = state.created_ms;
+    if (slash == std::string::npos) continue;  // of msb exe, not a server's
+    const SandboxKey key{state.name.substr(0, slash), state.name.substr(slash + 1)};
+    // All of this user's homes share the names: what is ours runs on our disk.
+    if (state.disk_path == storage->DiskPathOf(key)) Add(state, rows[key]);
   }
   return rows;
 }

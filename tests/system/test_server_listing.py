@@ -1,0 +1,54 @@
+"""msb server status and list: the sandboxes of the home's own server, whether that runs or not."""
+
+import json
+import os
+import pathlib
+
+import pytest
+from conftest import run
+from server_tools import Server, nothing_left_behind, server  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def other(nothing_left_behind):  # noqa: F811
+    one = Server()
+    yield one
+    one.end()
+
+
+def shown(home, command, *words):
+    """{name: status}"""
+    done = run("server", command, "--json", *words, env=home.env)
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    return {row["name"]: row["status"] for row in (told if command == "list" else told["sandboxes"])}
+
+
+def test_each_home_shows_its_own_sandboxes_and_no_other(server, other):  # noqa: F811
+    own, foreign = server.sandbox("busybox", memory=64).name, other.sandbox("busybox", memory=64).name
+    for command in ("status", "list"):
+        assert shown(server, command) == {own: "running"}
+        assert shown(other, command) == {foreign: "running"}
+    done = run("server", "status", foreign, env=server.env)
+    assert done.returncode == 1 and f"no sandbox {foreign}" in done.stderr.decode()
+    server.call("sandbox.stop", sandbox=own, grace=0)
+    assert shown(server, "status") == {}
+    assert shown(server, "list") == {own: "stopped"}
+
+
+def test_what_runs_is_shown_without_a_server_as_well(other):
+    name = other.sandbox("busybox", memory=64).name
+    other.stop()
+    assert shown(other, "status")[name] == shown(other, "list")[name] == "running"
+    other.start()
+
+
+def test_whoever_looks_changes_nothing(server, tmp_path):  # noqa: F811
+    tmp_path.chmod(0o700)
+    for command in ("status", "list"):
+        assert run("server", command, env={"MSB_HOME": str(tmp_path)}).returncode == 0
+    assert os.listdir(tmp_path) == []
+    removed = pathlib.Path(server.directory, "namespaces/.removed/by-the-server")
+    removed.mkdir()
+    shown(server, "list")
+    assert removed.exists()
