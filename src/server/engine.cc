@@ -138,12 +138,7 @@ base::Result<api::LogsResult> ReadLog(const Storage& storage, const SandboxKey& 
 
 }  // namespace
 
-std::string_view NameOf(const StreamEvent& event) {
-  static constexpr std::string_view kNames[] = {"started",   "output",  "display",
-                                                "exception", "dropped", "file"};
-  static_assert(std::size(kNames) == std::variant_size_v<StreamEvent>);
-  return kNames[event.index()];
-}
+std::string_view NameOf(const StreamEvent& event) { return kEventNames[event.index()]; }
 
 base::Result<SandboxKey> CheckKey(const Call& call, const std::string& name_space,
                                   const std::string& sandbox) {

@@ -8,8 +8,10 @@
 // Names of sandboxes, paths, code, output: all of it is foreign.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "src/server/api/files.h"
@@ -21,9 +23,11 @@
 
 namespace msb::server {
 
-using StreamEvent = std::variant<api::ProcessStarted, api::OutputEvent, api::Display,
-                                 api::Exception, api::DroppedEvent, api::FileEvent>;
-// "started", "output", "display", "exception", "dropped", "file".
+using StreamEvent =
+    std::variant<api::OutputEvent, api::Display, api::Exception, api::DroppedEvent, api::FileEvent>;
+// What clients know them by, in the same order.
+inline constexpr std::array<std::string_view, std::variant_size_v<StreamEvent>> kEventNames = {
+    "output", "display", "exception", "dropped", "file"};
 std::string_view NameOf(const StreamEvent& event);
 
 // Where a call's events go as they come.

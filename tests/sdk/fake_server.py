@@ -126,7 +126,7 @@ class Api:
             raise ConnectionAbortedError
         while script.get("hang"):
             threading.Event().wait(HANG_SECONDS)
-            send(None, None)
+            send(None, "keep-alive")
 
     @staticmethod
     def put_into(result, events):
@@ -191,7 +191,6 @@ class Api:
     def process_attach(self, params, send):
         process = self.state.processes[params["process"]]
         sent = params.get("stdout_offset", 0)
-        send("started", {"process": params["process"], "pid": 100})
         while True:
             with self.state.changed:
                 self.state.changed.wait_for(lambda: len(process["output"]) > sent or process["ended"])
@@ -253,7 +252,7 @@ class Api:
 
     def files_watch(self, params, send):
         sent = len(self.state.events)
-        send("started", {})
+        send(None, "begun")
         while True:
             with self.state.changed:
                 self.state.changed.wait_for(lambda: len(self.state.events) > sent, HANG_SECONDS)
@@ -261,7 +260,7 @@ class Api:
             for event in new:
                 send("file", event)
             sent += len(new)
-            send(None, None)
+            send(None, "keep-alive")
 
 
 def data_of(message):
@@ -326,7 +325,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
 
         def send(name, data):
-            write(": keep-alive\n\n" if name is None else f"event: {name}\ndata: {json.dumps(data)}\n\n")
+            write(f": {data}\n\n" if name is None else f"event: {name}\ndata: {json.dumps(data)}\n\n")
 
         self.close_connection = True
         try:

@@ -69,6 +69,14 @@ def test_exactly_the_methods_stream_of_which_the_reference_says_so(server):
         assert ("*Streams.*" in section) == streams, method
 
 
+def test_the_reference_and_the_description_name_the_same_events(server):
+    table = (ROOT / "docs/api.md").read_text().split("| method | events |")[1].split("\n\n")[0]
+    answer = json.loads(server.ask("GET", "/api/v1/openapi.json")[2])["paths"]["/api/v1/rpc"]["post"]["responses"]["200"]
+    description = answer["content"]["text/event-stream"]["schema"]["description"]
+    named = re.search(r"\((.*?)\)", description)[1].split(", ")
+    assert set(named) == set(re.findall(r"(\w+) \(\[", table))
+
+
 def test_a_web_socket_hears_what_the_reference_says(server):
     hear(WebSocket(server), server.sandbox().name)
 

@@ -282,8 +282,8 @@ class Checked:
 
     def stream(self, method, **params):
         events = list(self.server.stream("sandbox." + method, sandbox=self.sandbox, **params))
-        schemas = {"started": "ProcessStarted", "output": "OutputEvent", "display": "Display", "exception": "Exception",
-                   "dropped": "DroppedEvent", "file": "FileEvent", "response": f"sandbox.{method}.response"}
+        schemas = {"output": "OutputEvent", "display": "Display", "exception": "Exception", "dropped": "DroppedEvent",
+                   "file": "FileEvent", "response": f"sandbox.{method}.response"}
         for name, data in events:
             validator(self.document, schemas[name]).validate(data)
         self.called.add("sandbox." + method)

@@ -85,7 +85,6 @@ class Output : public Sink {
   void Take(api::Display display);
   void Take(api::Exception exception);
   void Take(api::DroppedEvent event);
-  void Take(api::ProcessStarted) {}
   void Take(api::FileEvent) {}
   bool TakeImage(const std::string& type, const std::string& data);
   static Async<void> Report(std::shared_ptr<Reporter> reporter);

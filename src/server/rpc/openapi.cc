@@ -82,11 +82,11 @@ Object OneOf(std::string (*name)(const Method&)) {
 
 Object RpcPath() {
   Object success = Json(OneOf(&ResponseName));
-  success["text/event-stream"] = Object{
-      {"schema", Object{{"type", "string"},
-                        {"description",
-                         "Events of the methods that stream (started, output, display, exception, "
-                         "dropped, file), then response, or error"}}}};
+  const std::string events =
+      fmt::format("Events of the methods that stream ({}), then response, or error",
+                  fmt::join(kEventNames, ", "));
+  success["text/event-stream"] =
+      Object{{"schema", Object{{"type", "string"}, {"description", events}}}};
   Object invalid = Json(Object{{"oneOf", Array{Reference("RpcError"), Reference("ErrorBody")}}});
   return {
       {"post",
