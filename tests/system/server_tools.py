@@ -77,7 +77,7 @@ class Server:
         return json.loads(done.stdout)["token"]
 
     def stored(self):
-        """(namespace, name) of all sandboxes whose disks it has: its list has those of other servers, too."""
+        """(namespace, name) of all sandboxes whose disks it has, whether it still runs or not."""
         return [tuple(path.parts[-3:-1]) for path in
                 pathlib.Path(self.directory, "namespaces").glob("[!.]*/*/config.json")]
 
@@ -150,7 +150,7 @@ class Server:
     # --- sandboxes
     def sandbox(self, image="microsandbox/python", **config):
         """A new one that runs; removed with the server."""
-        name = "t-" + secrets.token_hex(4)
+        name = unique("t")
         self.names.append(name)
         self.call("sandbox.start", sandbox=name, config={"image": image, "memory": 256, **config})
         return Sandbox(self, name)
@@ -175,6 +175,11 @@ class Sandbox:
 
     def sh(self, script, **params):
         return self.call("command.run", command="/bin/sh", args=["-c", script], **params)
+
+
+def unique(name):
+    """A name that no other run of the tests has at the same time: all homes of a user share the names."""
+    return f"{name}-{secrets.token_hex(3)}"
 
 
 def resolved(schema, schemas):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from conftest import wait_until
-from server_tools import Refused, lines_of, nothing_left_behind, server, text_of  # noqa: F401
+from server_tools import Refused, lines_of, nothing_left_behind, server, text_of, unique  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,11 @@ def node(server):
 # --- the exchanges of the published clients ---------------------------------------------------------------
 
 def test_the_requests_of_the_published_clients_get_the_answers_they_expect(server):
-    name = {"namespace": "default", "sandbox": "t-seed"}
-    server.names.append("t-seed")
+    seed = unique("t-seed")
+    name = {"namespace": "default", "sandbox": seed}
+    server.names.append(seed)
     config = {"image": "microsandbox/python", "memory": 512, "cpus": 1}
-    assert server.call("sandbox.start", **name, config=config) == "Sandbox t-seed started successfully"
+    assert server.call("sandbox.start", **name, config=config) == f"Sandbox {seed} started successfully"
     ran = server.call("sandbox.repl.run", **name, language="python", code="print('hi')", timeout=10)
     assert ran["status"] == "success" and ran["language"] == "python"
     assert ran["output"] == [{"stream": "stdout", "text": "hi"}]
@@ -35,16 +36,17 @@ def test_the_requests_of_the_published_clients_get_the_answers_they_expect(serve
         ("ls", ["-la", "/"], 0, True)
     assert listed["output"][0]["text"].startswith("total ")
     [metrics] = server.call("sandbox.metrics.get", **name)["sandboxes"]
-    assert (metrics["namespace"], metrics["name"], metrics["running"]) == ("default", "t-seed", True)
+    assert (metrics["namespace"], metrics["name"], metrics["running"]) == ("default", seed, True)
     assert metrics["cpu_usage"] >= 0 and metrics["memory_usage"] > 0 and metrics["disk_usage"] > 0
-    assert server.call("sandbox.stop", **name) == "Sandbox t-seed stopped successfully"
+    assert server.call("sandbox.stop", **name) == f"Sandbox {seed} stopped successfully"
 
 
 def test_the_number_of_cpus_may_arrive_as_a_fraction_and_nulls_as_absent(server):
-    server.names.append("t-float")
+    name = unique("t-float")
+    server.names.append(name)
     config = {"image": "microsandbox/python", "memory": 256.0, "cpus": 1.0, "workdir": None, "exec": None}
-    server.call("sandbox.start", sandbox="t-float", config=config)
-    server.call("sandbox.stop", sandbox="t-float")
+    server.call("sandbox.start", sandbox=name, config=config)
+    server.call("sandbox.stop", sandbox=name)
 
 
 # --- Python -----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from conftest import processes, run, wait_until
 from detached import listed
 from packages import packages  # noqa: F401
-from server_tools import Refused, Server, lines_of, nothing_left_behind, server, text_of  # noqa: F401
+from server_tools import Refused, Server, lines_of, nothing_left_behind, server, text_of, unique  # noqa: F401
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def outcome_of(function):
 
 
 def test_starts_of_one_name_at_the_same_time_start_one_sandbox(server):  # noqa: F811
-    name = "t-twice"
+    name = unique("t-twice")
     starts = [InFlight(lambda: server.call("sandbox.start", sandbox=name, config={"image": "busybox", "memory": 64}))
               for _ in range(8)]
     assert {start.end() for start in starts} == {f"Sandbox {name} started successfully"}
@@ -346,7 +346,7 @@ def test_starts_of_one_name_at_the_same_time_start_one_sandbox(server):  # noqa:
 
 
 def test_a_stop_or_removal_during_a_start_takes_its_turn(server):  # noqa: F811
-    name = "t-during"
+    name = unique("t-during")
     for method in ("stop", "remove"):
         for _ in range(3):
             start = InFlight(lambda: outcome_of(lambda: server.call(

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 from packages import packages  # noqa: F401
-from server_tools import nothing_left_behind, resolved, server  # noqa: F401
+from server_tools import nothing_left_behind, resolved, server, unique  # noqa: F401
 
 JSON = {"Content-Type": "application/json"}
 
@@ -291,7 +291,7 @@ class Checked:
 
 
 def test_what_the_methods_answer_is_as_it_is_described(server, document):  # noqa: F811
-    call = Checked(server, document, "t-described")
+    call = Checked(server, document, unique("t-described"))
     call("start", config={"image": "microsandbox/python", "memory": 256, "exec": "echo started", "idle": 10_000,
                           "scripts": {"other": "true"}})
     call("list")

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 from conftest import wait_until
-from server_tools import events_of, lines_of, nothing_left_behind, server, text_of  # noqa: F401
+from server_tools import events_of, lines_of, nothing_left_behind, server, text_of, unique  # noqa: F401
 
 MIB = 1 << 20
 MOST_MEMORY = 256 * MIB  # of the server, whatever comes
@@ -49,7 +49,8 @@ def connections(server):  # noqa: F811
 # --- sandboxes --------------------------------------------------------------------------------------------
 
 def test_a_hundred_sandboxes_are_started_used_and_stopped_by_twenty_clients(server):  # noqa: F811
-    names = [f"t-load-{i}" for i in range(100)]
+    one = unique("t-load")
+    names = [f"{one}-{i}" for i in range(100)]
     local = threading.local()
 
     def call(method, name, **params):

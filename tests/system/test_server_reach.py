@@ -8,8 +8,10 @@ import urllib.parse
 
 import pytest
 from conftest import HOME, run
-from server_tools import Refused, Server, lines_of, nothing_left_behind  # noqa: F401
+from server_tools import Refused, Server, lines_of, nothing_left_behind, unique  # noqa: F401
 from web_socket import WebSocket
+
+VICTIM, OWN = unique("victim"), unique("own")  # of beta, of alpha
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +137,9 @@ def test_nothing_of_the_servers_environment_or_network_is_in_a_sandbox(open_, ba
 @pytest.fixture(scope="module")
 def victim(keyed):
     """Of namespace beta, with everything in it that can be named."""
-    keyed.call("sandbox.start", namespace="beta", sandbox="victim", config={**small(), "image": "microsandbox/base"})
-    keyed.call("sandbox.files.write", namespace="beta", sandbox="victim", path="/srv/secret", text="secret")
-    process = keyed.call("sandbox.process.start", namespace="beta", sandbox="victim", command="sleep",
+    keyed.call("sandbox.start", namespace="beta", sandbox=VICTIM, config={**small(), "image": "microsandbox/base"})
+    keyed.call("sandbox.files.write", namespace="beta", sandbox=VICTIM, path="/srv/secret", text="secret")
+    process = keyed.call("sandbox.process.start", namespace="beta", sandbox=VICTIM, command="sleep",
                          args=["100000"])["process"]
     [listed] = keyed.call("sandbox.list", namespace="beta")["sandboxes"]
     return {"id": listed["id"], "process": process}
@@ -154,7 +156,7 @@ def the_victim_is_as_it_was(request):
     if "victim" not in request.fixturenames:
         return
     keyed, victim = request.getfixturevalue("keyed"), request.getfixturevalue("victim")
-    name = {"namespace": "beta", "sandbox": "victim"}
+    name = {"namespace": "beta", "sandbox": VICTIM}
     assert [s["id"] for s in keyed.call("sandbox.list", namespace="beta")["sandboxes"]] == [victim["id"]]
     assert keyed.call("sandbox.files.read", **name, path="/srv/secret")["text"] == "secret"
     assert [p["process"] for p in keyed.call("sandbox.process.list", **name)["processes"]] == [victim["process"]]
@@ -189,7 +191,7 @@ def streams(server, method, params, headers):
 @pytest.mark.parametrize("space", ["beta", "default", "no-such-space"])
 def test_a_key_of_another_namespace_is_refused_by_every_method(keyed, victim, alpha, space):
     for method, schema in methods_of_sandboxes(keyed).items():
-        params = sensible(schema, victim, namespace=space, sandbox="victim")
+        params = sensible(schema, victim, namespace=space, sandbox=VICTIM)
         if space == "default":
             del params["namespace"]
         status, code, message = streams(keyed, method, params, alpha)
@@ -201,16 +203,16 @@ def test_a_key_of_another_namespace_is_refused_by_every_method(keyed, victim, al
                                    "../namespaces/beta", "α", "a" * 64, "alpha,beta"])
 def test_no_spelling_of_a_namespace_is_another(keyed, victim, alpha, space):
     for method, schema in methods_of_sandboxes(keyed).items():
-        params = sensible(schema, victim, namespace=space, sandbox="victim")
+        params = sensible(schema, victim, namespace=space, sandbox=VICTIM)
         status, code, message = streams(keyed, method, params, alpha)
         assert (status, code) in ((403, 3001), (400, 2001)), (method, message)
 
 
-@pytest.mark.parametrize("spelling", ["victim", "beta/victim", "../beta/victim", "beta.victim", "..", ".", "", "*",
-                                      "beta\\victim", "beta%2fvictim", "/beta/victim", "victim\0", "ID", "beta/ID",
+@pytest.mark.parametrize("spelling", ["VICTIM", "beta/VICTIM", "../beta/VICTIM", "beta.VICTIM", "..", ".", "", "*",
+                                      "beta\\VICTIM", "beta%2fVICTIM", "/beta/VICTIM", "VICTIM\0", "ID", "beta/ID",
                                       "ID/", "../../run/ID"])
 def test_no_name_in_a_namespace_is_that_of_a_sandbox_in_another(keyed, victim, alpha, spelling):
-    name = spelling.replace("ID", victim["id"])
+    name = spelling.replace("ID", victim["id"]).replace("VICTIM", VICTIM)
     for method, schema in methods_of_sandboxes(keyed).items():
         params = sensible(schema, victim, namespace="alpha", sandbox=name)
         status, code, message = streams(keyed, method, params, alpha)
@@ -223,28 +225,28 @@ def test_an_answer_does_not_tell_whether_others_have_a_sandbox_of_that_name(keye
     for method, schema in methods_of_sandboxes(keyed).items():
         for space in ("alpha", "beta"):
             answers = {name: streams(keyed, method, sensible(schema, victim, namespace=space, sandbox=name), alpha)
-                       for name in ("victim", "nobody")}
-            told = [answers[name][2].replace(name, "NAME") for name in ("victim", "nobody")]
-            assert told[0] == told[1] and answers["victim"][:2] == answers["nobody"][:2], method
+                       for name in (VICTIM, "nobody")}
+            told = [answers[name][2].replace(name, "NAME") for name in (VICTIM, "nobody")]
+            assert told[0] == told[1] and answers[VICTIM][:2] == answers["nobody"][:2], method
 
 
 def test_lists_and_metrics_have_only_the_keys_own(keyed, victim, alpha):
-    keyed.call("sandbox.start", headers=alpha, namespace="alpha", sandbox="own", config=small())
-    assert [s["name"] for s in keyed.call("sandbox.list", headers=alpha, namespace="alpha")["sandboxes"]] == ["own"]
+    keyed.call("sandbox.start", headers=alpha, namespace="alpha", sandbox=OWN, config=small())
+    assert [s["name"] for s in keyed.call("sandbox.list", headers=alpha, namespace="alpha")["sandboxes"]] == [OWN]
     measured = keyed.call("sandbox.metrics.get", headers=alpha, namespace="alpha")["sandboxes"]
-    assert [s["name"] for s in measured] == ["own"]
+    assert [s["name"] for s in measured] == [OWN]
     for method in ("sandbox.list", "sandbox.metrics.get"):
         for space in ("beta", "*"):
             assert refusal(keyed, method, headers=alpha, namespace=space).status == 403
     text = keyed.ask("GET", "/metrics", headers=alpha)[2].decode()
-    assert 'sandbox="own"' in text and "victim" not in text and "beta" not in text
+    assert f'sandbox="{OWN}"' in text and VICTIM not in text and "beta" not in text
     everything = keyed.ask("GET", "/metrics")[2].decode()
-    assert 'sandbox="own"' in everything and 'namespace="beta",sandbox="victim"' in everything
-    keyed.call("sandbox.remove", headers=alpha, namespace="alpha", sandbox="own")
+    assert f'sandbox="{OWN}"' in everything and f'namespace="beta",sandbox="{VICTIM}"' in everything
+    keyed.call("sandbox.remove", headers=alpha, namespace="alpha", sandbox=OWN)
 
 
 def test_ids_of_anothers_processes_are_of_no_use_in_ones_own_sandbox(keyed, victim, alpha):
-    own = {"namespace": "alpha", "sandbox": "own"}
+    own = {"namespace": "alpha", "sandbox": OWN}
     keyed.call("sandbox.start", headers=alpha, **own, config=small())
     for method, schema in methods_of_sandboxes(keyed).items():
         if "process" in schema["properties"]:
@@ -254,8 +256,8 @@ def test_ids_of_anothers_processes_are_of_no_use_in_ones_own_sandbox(keyed, vict
 
 
 def test_files_are_not_reached_as_raw_bodies_either(keyed, victim, alpha):
-    for space, name in [("beta", "victim"), ("alpha", "victim"), ("alpha", "beta/victim"), ("alpha", "../beta/victim"),
-                        ("*", "victim"), ("alpha", victim["id"]), (None, "victim")]:
+    for space, name in [("beta", VICTIM), ("alpha", VICTIM), ("alpha", f"beta/{VICTIM}"), ("alpha", f"../beta/{VICTIM}"),
+                        ("*", VICTIM), ("alpha", victim["id"]), (None, VICTIM)]:
         query = {"sandbox": name, "path": "/srv/secret", **({"namespace": space} if space else {})}
         url = "/api/v1/files?" + urllib.parse.urlencode(query)
         for method, body in (("GET", None), ("HEAD", None), ("PUT", "overwritten")):
@@ -265,12 +267,12 @@ def test_files_are_not_reached_as_raw_bodies_either(keyed, victim, alpha):
 
 
 def test_a_parameter_that_is_there_twice_is_not_checked_once_and_used_once(keyed, victim, alpha):
-    url = "/api/v1/files?sandbox=victim&path=/srv/secret"
+    url = f"/api/v1/files?sandbox={VICTIM}&path=/srv/secret"
     for spaces in ("namespace=alpha&namespace=beta", "namespace=beta&namespace=alpha"):
         assert keyed.ask("GET", f"{url}&{spaces}", headers=alpha)[0] in (400, 403, 404)
-    twice = '{"jsonrpc":"2.0","id":1,"method":"sandbox.files.read","params":{"sandbox":"victim","path":"/srv/secret",%s}}'
+    twice = '{"jsonrpc":"2.0","id":1,"method":"sandbox.files.read","params":{"sandbox":"%s","path":"/srv/secret",%s}}'
     for spaces in ('"namespace":"alpha","namespace":"beta"', '"namespace":"beta","namespace":"alpha"'):
-        status, _, body = keyed.ask("POST", "/api/v1/rpc", twice % spaces,
+        status, _, body = keyed.ask("POST", "/api/v1/rpc", twice % (VICTIM, spaces),
                                     {"Content-Type": "application/json", **alpha})
         assert status in (400, 403, 404), body
 
@@ -279,7 +281,7 @@ def test_a_web_socket_reaches_no_further_than_its_key(keyed, victim, alpha):
     socket = WebSocket(keyed, alpha)
     assert socket.status == 101
     for method, schema in methods_of_sandboxes(keyed).items():
-        for space, name in [("beta", "victim"), ("*", "victim"), ("alpha", "victim"), ("alpha", "beta/victim")]:
+        for space, name in [("beta", VICTIM), ("*", VICTIM), ("alpha", VICTIM), ("alpha", f"beta/{VICTIM}")]:
             answer = socket.call(method, sensible(schema, victim, namespace=space, sandbox=name))
             assert answer["error"]["code"] in (3001, 2001, 4001), (method, answer)
             assert space != "beta" or answer["error"]["code"] == 3001
@@ -313,7 +315,7 @@ def test_mcp_reaches_no_further_than_the_key(keyed, victim, alpha):
     tools = tell({"id": 2, "method": "tools/list"}, **session)[2]["result"]["tools"]
     assert len(tools) >= 5
     for tool in tools:
-        for space, name in [("beta", "victim"), ("*", "victim"), ("alpha", "beta/victim"), ("alpha", "victim")]:
+        for space, name in [("beta", VICTIM), ("*", VICTIM), ("alpha", f"beta/{VICTIM}"), ("alpha", VICTIM)]:
             arguments = sensible(tool["inputSchema"], victim, namespace=space)
             if "sandbox" in tool["inputSchema"]["properties"]:
                 arguments["sandbox"] = name
@@ -328,9 +330,9 @@ def test_mcp_reaches_no_further_than_the_key(keyed, victim, alpha):
 def test_without_a_key_nothing_but_health_and_the_description_is_answered(keyed, victim):
     nobody = {"Authorization": ""}
     for method, schema in methods_of_sandboxes(keyed).items():
-        status, _, body = keyed.post(method, sensible(schema, victim, namespace="beta", sandbox="victim"), nobody)
+        status, _, body = keyed.post(method, sensible(schema, victim, namespace="beta", sandbox=VICTIM), nobody)
         assert (status, json.loads(body)["code"]) == (401, 1001), method
-    for path in ("/metrics", "/api/v1/ws", "/api/v1/files?sandbox=victim&namespace=beta&path=/srv/secret"):
+    for path in ("/metrics", "/api/v1/ws", f"/api/v1/files?sandbox={VICTIM}&namespace=beta&path=/srv/secret"):
         assert keyed.ask("GET", path, headers=nobody)[0] == 401, path
     assert keyed.ask("GET", "/api/v1/health", headers=nobody)[0] == 200
 
@@ -378,10 +380,10 @@ def test_a_key_for_some_images_starts_no_others(keyed, key):
 
 
 def test_a_key_for_some_images_starts_no_other_that_was_stored(keyed):
-    name = {"namespace": "stored", "sandbox": "one"}
+    name = {"namespace": unique("stored"), "sandbox": "one"}
     keyed.call("sandbox.start", **name, config={**small(), "image": "microsandbox/base"})
     keyed.call("sandbox.stop", **name, grace=0)
-    restricted = {"Authorization": keyed.key("-n", "stored", "--allow-image", "busybox")}
+    restricted = {"Authorization": keyed.key("-n", name["namespace"], "--allow-image", "busybox")}
     assert refusal(keyed, "sandbox.start", headers=restricted, **name).code == 3001
     keyed.call("sandbox.remove", **name)
 
@@ -450,40 +452,41 @@ def test_a_restart_of_the_server_forgets_no_limit(keyed, key):
 # --- starting ---------------------------------------------------------------------------------------------
 
 def test_a_start_of_what_runs_is_a_success_if_it_is_the_same(open_):
-    name = {"sandbox": "t-same"}
+    name = {"sandbox": unique("t-same")}
     open_.call("sandbox.start", **name, config=small(envs=["A=1"]))
-    [before] = [s for s in open_.call("sandbox.list")["sandboxes"] if s["name"] == "t-same"]
+    [before] = [s for s in open_.call("sandbox.list")["sandboxes"] if s["name"] == name["sandbox"]]
     for config in (small(envs=["A=1"]), {"memory": 64}, {}, None):
-        assert open_.call("sandbox.start", **name, config=config) == "Sandbox t-same started successfully"
-    assert open_.call("sandbox.start", **name) == "Sandbox t-same started successfully"
+        assert open_.call("sandbox.start", **name, config=config) == f"Sandbox {name['sandbox']} started successfully"
+    assert open_.call("sandbox.start", **name) == f"Sandbox {name['sandbox']} started successfully"
     for config, said in [(small(envs=["A=2"]), "envs"), (small(memory=128, envs=["A=1"]), "memory"),
                          ({"cpus": 2}, "cpus"), (small(image="noshell", envs=["A=1"]), "image")]:
         refused = refusal(open_, "sandbox.start", **name, config=config)
         assert (refused.status, refused.code) == (400, 2001)
         assert said in refused.message and "stop it first" in refused.message
     assert refusal(open_, "sandbox.start", **name, reset=True).status == 400
-    assert [s["id"] for s in open_.call("sandbox.list")["sandboxes"] if s["name"] == "t-same"] == [before["id"]]
+    assert [s["id"] for s in open_.call("sandbox.list")["sandboxes"] if s["name"] == name["sandbox"]] == [before["id"]]
     open_.call("sandbox.remove", **name)
 
 
 def test_a_start_without_an_image_uses_the_earlier_configuration_and_needs_one(open_):
+    name = {"sandbox": unique("t-earlier")}
     for config in ({}, {"memory": 64}, {"image": None}, {"image": ""}, None):
-        refused = refusal(open_, "sandbox.start", sandbox="t-earlier", config=config)
+        refused = refusal(open_, "sandbox.start", **name, config=config)
         assert (refused.status, refused.code) == (400, 2001)
         assert "config.image" in refused.message
-    open_.call("sandbox.start", sandbox="t-earlier", config=small(envs=["A=kept"], workdir="/data"))
-    open_.call("sandbox.stop", sandbox="t-earlier", grace=0)
-    open_.call("sandbox.start", sandbox="t-earlier", config={"memory": 96})
-    ran = open_.call("sandbox.command.run", sandbox="t-earlier", command="/bin/sh", args=["-c", "echo $A; pwd"])
+    open_.call("sandbox.start", **name, config=small(envs=["A=kept"], workdir="/data"))
+    open_.call("sandbox.stop", **name, grace=0)
+    open_.call("sandbox.start", **name, config={"memory": 96})
+    ran = open_.call("sandbox.command.run", **name, command="/bin/sh", args=["-c", "echo $A; pwd"])
     assert lines_of(ran) == "kept\n/data\n"
-    [listed] = [s for s in open_.call("sandbox.list")["sandboxes"] if s["name"] == "t-earlier"]
+    [listed] = [s for s in open_.call("sandbox.list")["sandboxes"] if s["name"] == name["sandbox"]]
     assert listed["memory"] == 96
-    open_.call("sandbox.remove", sandbox="t-earlier")
-    assert refusal(open_, "sandbox.start", sandbox="t-earlier").status == 400
+    open_.call("sandbox.remove", **name)
+    assert refusal(open_, "sandbox.start", **name).status == 400
 
 
 def test_another_image_over_an_old_disk_needs_a_reset(open_):
-    name = {"sandbox": "t-reset"}
+    name = {"sandbox": unique("t-reset")}
     open_.call("sandbox.start", **name, config=small())
     open_.call("sandbox.files.write", **name, path="/data/kept", text="x")
     open_.call("sandbox.stop", **name)
