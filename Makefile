@@ -40,9 +40,10 @@ unit: all
 repl:
 	python3 -m pytest -q tests/repl
 
-# The official conformance suite and SDKs of MCP, fetched once into build/mcp.
+# The official conformance suite and SDKs of MCP, fetched once into build/mcp; with real sandboxes, too.
 mcp: all
-	python3 -m pytest -q tests/mcp
+	$(MAKE) build/test-home/.images
+	MSB_HOME=$(TEST_HOME) python3 -m pytest -q tests/mcp
 
 sanitize:
 	@[ -f $(SANITIZED)/build.ninja ] || $(CMAKE) -B $(SANITIZED) -DMSB_SANITIZE=ON >/dev/null
