@@ -54,25 +54,6 @@ struct CopyText {
   std::string destination;
 };
 
-std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
-
-CommandDescription Describe(const CLI::App& app) {
-  CommandDescription command;
-  command.text = FirstLine(app.get_description());
-  for (const CLI::Option* option : app.get_options()) {
-    if (!option->nonpositional()) {
-      if (command.positional.empty()) command.positional = option->get_name();
-      continue;
-    }
-    OptionDescription& described = command.options.emplace_back();
-    for (const std::string& name : option->get_snames()) described.names.push_back("-" + name);
-    for (const std::string& name : option->get_lnames()) described.names.push_back("--" + name);
-    described.text = FirstLine(option->get_description());
-    described.takes_value = option->get_items_expected_max() > 0;
-  }
-  return command;
-}
-
 class Parser {
  public:
   Parser() : app_("Runs untrusted code in sandboxes with a Linux kernel of their own", "msb") {
@@ -107,16 +88,7 @@ class Parser {
     });
   }
 
-  std::vector<CommandDescription> Describe() {
-    std::vector<CommandDescription> commands = {cli::Describe(app_)};
-    for (const CLI::App* app : app_.get_subcommands([](const CLI::App*) { return true; })) {
-      commands.push_back(cli::Describe(*app));
-      commands.back().names = {app->get_name()};
-      const auto& aliases = app->get_aliases();
-      commands.back().names.insert(commands.back().names.end(), aliases.begin(), aliases.end());
-    }
-    return commands;
-  }
+  base::CommandDescription Describe() const { return base::Describe(app_); }
 
   std::variant<CommandLine, Leave> Parse(std::vector<std::string> arguments) {
     const auto command =
@@ -439,6 +411,6 @@ std::variant<CommandLine, Leave> ParseCommandLine(int argc, const char* const* a
   return Parser().Parse(std::move(arguments));
 }
 
-std::vector<CommandDescription> DescribeCommands() { return Parser().Describe(); }
+base::CommandDescription DescribeCommands() { return Parser().Describe(); }
 
 }  // namespace msb::cli

@@ -9,6 +9,7 @@
 
 #include "src/base/affinity.h"
 #include "src/base/bytes.h"
+#include "src/base/command_description.h"
 #include "src/base/log.h"
 #include "src/base/result.h"
 #include "src/cli/copy_side.h"
@@ -125,19 +126,7 @@ inline constexpr uint64_t kMaxMemory = 64ull << 30;
 
 std::variant<CommandLine, Leave> ParseCommandLine(int argc, const char* const* argv);
 
-// What there is to complete.
-struct OptionDescription {
-  std::vector<std::string> names;  // "-e", "--exec"
-  std::string text;                // one line
-  bool takes_value = false;
-};
-struct CommandDescription {
-  std::vector<std::string> names;  // "exe", "x"; of msb itself none
-  std::string text;
-  std::vector<OptionDescription> options;
-  std::string positional;  // what its words are: "IMAGE", "NAME" (of sandboxes); empty: none
-};
-// msb itself comes first.
-std::vector<CommandDescription> DescribeCommands();
+// What all of it can be: msb itself, with its commands.
+base::CommandDescription DescribeCommands();
 
 }  // namespace msb::cli

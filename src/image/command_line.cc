@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "src/base/command_description.h"
+#include "src/base/json.h"
 #include "src/base/paths.h"
 #include "src/base/sys.h"
 #include "src/image/commands.h"
@@ -35,6 +37,9 @@ class Parser {
   }
 
   int Run(std::vector<std::string> arguments) {
+    if (arguments.size() == 1 && arguments.front() == base::kDescribeFlag) {  // for completion
+      return PrintDescription();
+    }
     const auto command = std::ranges::find_if(
         arguments, [](const std::string& word) { return !word.starts_with('-'); });
     if (command != arguments.end() && *command == "help") {  // `help ls` is `ls --help`
@@ -92,7 +97,7 @@ class Parser {
   void AddLoad() {
     CLI::App* command = AddWork("load", "Bring the images of an archive");
     command
-        ->add_option("IMAGE", words_.path,
+        ->add_option("ARCHIVE", words_.path,
                      "An OCI archive or what docker save wrote (.tar, .tar.gz, .tar.zst), a "
                      "directory, or - for standard input")
         ->required();
@@ -131,7 +136,7 @@ class Parser {
   void AddSave() {
     CLI::App* command = app_.add_subcommand("save", "Write images to an OCI archive");
     command->add_flag("-q,--quiet", common_.quiet, "No progress");
-    command->add_option("NAME", names_, "Names or digests")->required();
+    command->add_option("IMAGE", names_, "Names or digests")->required();
     command->add_option("-o,--output", output_, "The archive (.tar), or - for standard output")
         ->required();
     command->callback([this] { action_ = [this] { return RunSave(common_, names_, output_); }; });
@@ -154,11 +159,11 @@ class Parser {
     list->callback([this] { action_ = [this] { return RunList(common_); }; });
 
     CLI::App* inspect = AddCommand("inspect", "Show an image's configuration");
-    inspect->add_option("NAME", name_, "A name or a digest")->required();
+    inspect->add_option("IMAGE", name_, "A name or a digest")->required();
     inspect->callback([this] { action_ = [this] { return RunInspect(common_, name_); }; });
 
     CLI::App* remove = AddCommand("rm", "Remove images");
-    remove->add_option("NAME", names_, "Names, or digests for images with all their names")
+    remove->add_option("IMAGE", names_, "Names, or digests for images with all their names")
         ->required();
     remove->add_flag("-f,--force", force_,
                      "Also what disks of sandboxes need, which can then only be reset");
@@ -167,6 +172,12 @@ class Parser {
     CLI::App* check = AddWork("check", "Verify every image of the store");
     check->callback([this] { action_ = [this] { return RunCheck(common_); }; });
     app_.add_subcommand("help", "Print this help, or that of a command: help COMMAND");
+  }
+
+  int PrintDescription() const {
+    const base::Status printed =
+        base::WriteFull(STDOUT_FILENO, base::json::Write(base::Describe(app_)));
+    return printed ? 0 : Complain(printed.error().message(), kFailure);
   }
 
   int UsageError(const std::string& message) {

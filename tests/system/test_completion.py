@@ -11,6 +11,7 @@ import time
 import pytest
 
 from conftest import DEADLINE, MSB, exe, run
+from server_tools import Server, unique
 
 ENVIRONMENT = {**os.environ, "PATH": f"{MSB.parent}:{os.environ['PATH']}"}
 
@@ -127,10 +128,63 @@ def test_names_with_a_tag_are_completed_behind_the_colon_where_bash_breaks_words
         run("image", "rm", "completed:one")
 
 
-def test_every_command_of_image_is_known_to_completion():
-    listed = run("image", "--help").stdout.decode().split("Subcommands:")[1]
-    commands = {line.split()[0] for line in listed.splitlines() if re.match(r"  [a-z]", line)} - {"help"}
-    assert commands == set(Bash().complete("msb image "))
+def helped(*path):
+    """(commands, long options) that its help names."""
+    text = run(*path, "--help").stdout.decode()
+    commands = text.split("Subcommands:")[1] if "Subcommands:" in text else ""
+    return ({line.split()[0] for line in commands.splitlines() if re.match(r"  [a-z]", line)},
+            set(re.findall(r"^ .*?(--[a-z-]+)", text, re.M)))
+
+
+@pytest.mark.parametrize("program", ["image", "server"])
+def test_every_command_and_option_that_help_names_is_completed(shell, program):
+    commands, _ = helped(program)
+    assert {"help", "rm" if program == "image" else "keygen"} < commands
+    assert set(shell.complete(f"msb {program} ")) >= commands
+    for command in commands - {"help"}:
+        _, options = helped(program, command)
+        assert set(shell.complete(f"msb {program} {command} --")) >= options, command
+
+
+def test_options_of_mcp_are_completed(shell):
+    assert {"--path", "--help"} <= set(shell.complete("msb mcp --"))
+
+
+def test_commands_of_the_server_are_not_taken_for_those_of_msb(shell, box):
+    assert box not in shell.complete("msb server stop ")
+    assert box not in shell.complete("msb server log ")
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """(home's own sandbox that runs, one that is stopped, another's of namespace elsewhere)"""
+    server = Server()
+    monkeypatch.setitem(ENVIRONMENT, "MSB_HOME", server.directory)
+    running, stopped = server.sandbox("busybox", memory=64).name, server.sandbox("busybox", memory=64).name
+    server.call("sandbox.stop", sandbox=stopped, grace=0)
+    other = unique("t")
+    server.call("sandbox.start", namespace="elsewhere", sandbox=other, config={"image": "busybox", "memory": 64})
+    yield running, stopped, other
+    server.end()
+
+
+def test_sandboxes_of_the_server_are_completed_with_those_of_their_namespace(shell, served):
+    running, stopped, other = served
+
+    def offered(line):
+        return set(shell.complete(line)) & set(served)
+
+    assert offered("msb server ssh ") == {running}
+    assert offered("msb server log ") == {running, stopped}
+    assert offered("msb server status ") == {running, other}
+    for option in ("-n elsewhere", "--namespace elsewhere", "--namespace=elsewhere"):
+        assert offered(f"msb server ssh {option} ") == {other}, option
+    assert {"default", "elsewhere"} <= set(shell.complete("msb server list -n "))
+
+
+def test_values_of_options_are_completed(shell):
+    assert "busybox" in shell.complete("msb server keygen --allow-image bu")
+    assert "uml" in shell.complete("msb exe --engine ")
 
 
 def test_an_unknown_shell_is_refused():

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "src/base/bytes.h"
+#include "src/base/command_description.h"
+#include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/base/quantities.h"
 #include "src/base/sys.h"
@@ -57,6 +59,9 @@ class Parser {
   }
 
   int Run(std::vector<std::string> arguments) {
+    if (arguments.size() == 1 && arguments.front() == base::kDescribeFlag) {  // for completion
+      return PrintDescription();
+    }
     const auto command = std::ranges::find_if(
         arguments, [](const std::string& word) { return !word.starts_with('-'); });
     if (command != arguments.end() && *command == "help") {  // `help start` is `start --help`
@@ -180,6 +185,12 @@ class Parser {
                     "Where the sandboxes' disks are (default: namespaces in the home)");
     mcp->callback([this] { action_ = [this] { return RunMcp(mcp_); }; });
     app_.add_subcommand("help", "Print this help, or that of a command: help COMMAND");
+  }
+
+  int PrintDescription() const {
+    const base::Status printed =
+        base::WriteFull(STDOUT_FILENO, base::json::Write(base::Describe(app_)));
+    return printed ? 0 : Complain(printed.error().message(), kFailure);
   }
 
   int UsageError(const std::string& message) {
