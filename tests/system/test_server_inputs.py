@@ -174,7 +174,7 @@ SAMPLES = {"sandbox": "t-none", "language": "python", "code": "1", "command": "t
 
 def pytest_generate_tests(metafunc):
     """A test for each method: those of the table itself, so that a new one is not forgotten."""
-    if "method" in metafunc.fixturenames and metafunc.function.__name__.startswith("test_a_wrong"):
+    if "method" in metafunc.fixturenames and metafunc.function.__name__.startswith(("test_a_wrong", "test_null")):
         table = pathlib.Path(__file__).resolve().parents[2] / "src/server/rpc/methods.cc"
         names = [line.split('"')[1] for line in table.read_text().splitlines() if "Make<&Service::" in line]
         if "sandbox" in metafunc.fixturenames:
@@ -221,6 +221,20 @@ def test_a_wrong_value_in_any_field_is_refused_and_named(server, document, metho
             refused += 1
     connection.close()
     assert tried >= len(WRONG) and refused > 0
+
+
+def test_null_is_as_good_as_absent(server, document, method):  # noqa: F811
+    connection = server.connect()
+    schemas = document["components"]["schemas"]
+    base = sample(document, method)
+    for path in fields(schemas[method + ".request"]["properties"]["params"], schemas):
+        if path[0] in base:
+            continue  # it is required
+        without = with_value(base, path[:-1], {}) if path[1:] else base
+        answers = [server.post(method, params, connection=connection)[::2]
+                   for params in (without, with_value(base, path, None))]
+        assert answers[0] == answers[1], (method, path)
+    connection.close()
 
 
 WOULD_END_IT = ("sandbox.start", "sandbox.stop", "sandbox.remove", "sandbox.timeout")

@@ -42,7 +42,7 @@ Async<bool> IsRunning(Service& service, ToolContext& context, const api::StartPa
 
 Async<ToolResult> Start(Service& service, StartedSandboxes* started, ToolContext& context,
                         Object arguments) {
-  auto params = ReadArguments<api::StartParams>(arguments);
+  auto params = ReadArguments<api::StartParams>(std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   const bool ran = started != nullptr && co_await IsRunning(service, context, *params);
   const std::string name = params->sandbox;
@@ -59,7 +59,7 @@ Async<ToolResult> Start(Service& service, StartedSandboxes* started, ToolContext
 
 Async<ToolResult> Stop(Service& service, StartedSandboxes* started, ToolContext& context,
                        Object arguments) {
-  auto params = ReadArguments<api::StopParams>(arguments);
+  auto params = ReadArguments<api::StopParams>(std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   const std::string name = params->sandbox;
   const std::string space = params->namespace_;
@@ -73,7 +73,7 @@ Async<ToolResult> Stop(Service& service, StartedSandboxes* started, ToolContext&
 }
 
 Async<ToolResult> List(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::ListParams>(arguments);
+  auto params = ReadArguments<api::ListParams>(std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   const auto list = co_await service.List(CallOf(context), *std::move(params));
   if (!list) co_return Failed(list.error(), Subject::kSandbox);
@@ -92,7 +92,7 @@ std::string Measured(const Value& value, std::string_view unit) {
 }
 
 Async<ToolResult> Metrics(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::MetricsParams>(arguments);
+  auto params = ReadArguments<api::MetricsParams>(std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   const auto metrics = co_await service.Metrics(CallOf(context), *std::move(params));
   if (!metrics) co_return Failed(metrics.error(), Subject::kSandbox);

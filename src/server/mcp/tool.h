@@ -7,6 +7,7 @@
 
 #include "src/server/mcp/features.h"
 #include "src/server/mcp/output.h"
+#include "src/server/params.h"
 #include "src/server/schema.h"
 #include "src/server/service.h"
 
@@ -46,8 +47,8 @@ Tool MakeTool(ToolText text, Effects effects,
 }
 
 template <typename Params>
-base::Result<Params> ReadArguments(const Object& arguments) {
-  return base::json::Decode<Params>(arguments, "", base::json::Mode::kStrict);
+base::Result<Params> ReadArguments(Object arguments) {
+  return ReadParams<Params>(std::move(arguments), "", base::json::Mode::kStrict);
 }
 
 template <typename Result>

@@ -119,6 +119,15 @@ TEST_F(ToolsTest, ArgumentsReachTheServiceWithTheirDefaults) {
   EXPECT_THAT(TextOf(result), HasSubstr("sandbox_run_code"));
 }
 
+TEST_F(ToolsTest, AnArgumentThatIsNullIsAsIfItWereAbsent) {
+  const Object result = Use(
+      "sandbox_start", R"({"sandbox":"t","namespace":null,"config":{"image":"i","envs":null}})");
+  EXPECT_FALSE(IsError(result));
+  ASSERT_TRUE(service_.started);
+  EXPECT_EQ(service_.started->namespace_, "default");
+  EXPECT_EQ(service_.started->config->image, "i");
+}
+
 TEST_F(ToolsTest, WrongArgumentsAreAResultThatNamesThem) {
   const auto text = [&](std::string_view arguments) {
     const Object result = Use("sandbox_run_code", arguments);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "src/server/params.h"
+
 namespace msb::server::rpc {
 namespace {
 
@@ -19,8 +21,7 @@ struct Signature<Async<base::Result<R>> (Service::*)(Call, P)> {
 template <auto method>
 Async<base::Result<Value>> Invoke(Service& service, Call call, Value params) {
   using Params = typename Signature<decltype(method)>::Params;
-  using base::json::Decode;
-  auto decoded = Decode<Params>(params, "params");
+  auto decoded = ReadParams<Params>(std::move(params), "params");
   if (!decoded) co_return std::move(decoded).error();
   params = nullptr;  // a tree of values takes far more than what was sent
   auto reply = co_await (service.*method)(call, *std::move(decoded));
