@@ -153,7 +153,7 @@ base::Status RunSave(const CommonOptions& common, const std::vector<std::string>
 base::Status RunTag(const CommonOptions& common, const std::string& source,
                     const std::string& name) {
   const Store store = TRY(Store::Open(common.home));
-  const Renamed renamed = TRY(TagImage(store, source, name));
+  const Renamed renamed = TRY(TagImage(store, source, name, TRY(FindDiskPins(common.home))));
   const std::string& digest = renamed.image.manifest.digest;
   const std::string before = renamed.before ? renamed.before->manifest.digest : "";
   if (renamed.dropped) CollectIfIdle(store);
@@ -163,9 +163,11 @@ base::Status RunTag(const CommonOptions& common, const std::string& source,
   }
   std::string text = fmt::format("{} is now {}\n", ShortName(name), digest);
   if (!before.empty()) {
-    text +=
-        fmt::format("it was {}, which {}\n", before,
-                    renamed.dropped ? "had no other name and is removed" : "keeps its other names");
+    const char* const now = renamed.dropped   ? "had no other name and is removed"
+                            : renamed.unnamed ? "stays without a name, since disks of sandboxes "
+                                                "need it"
+                                              : "keeps its other names";
+    text += fmt::format("it was {}, which {}\n", before, now);
   }
   return Print(text);
 }

@@ -3,6 +3,7 @@
 // is not removed while the disk is there.
 //
 //   $MSB_HOME/namespaces/NAMESPACE/NAME/disk, disk.json    of the sandbox NAMESPACE/NAME
+//   $MSB_HOME/disk-directories    other directories that hold the same, a JSON string a line
 //
 // The record is written before the disk gets its name and removed after it, so that there is no
 // disk without one. Any thread. Errors: kNotFound, kCorrupt, those of the system calls.
@@ -11,6 +12,7 @@
 #include <boost/describe.hpp>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@
 namespace msb::image {
 
 inline constexpr const char* kNamespacesDirectory = "namespaces";
+inline constexpr const char* kDiskDirectoriesFile = "disk-directories";
 inline constexpr const char* kDiskFile = "disk";
 inline constexpr const char* kDiskRecordFile = "disk.json";
 
@@ -38,7 +41,13 @@ struct DiskPin {
   std::string sandbox;  // NAMESPACE/NAME
   DiskRecord record;
 };
-// Of all sandboxes of that home. A record that cannot be read pins nothing, and is warned of.
+// From now on disks may be in that directory, too, which is there. Nothing to do if it is known.
+base::Status AddDiskDirectory(const std::string& home, const std::string& directory);
+
+// Of all sandboxes of that home. A record that cannot be read pins nothing, and is warned of; so is
+// a directory that is not there.
 base::Result<std::vector<DiskPin>> FindDiskPins(const std::string& home);
+// The digests of the manifests that they need.
+std::set<std::string> PinnedManifests(const std::vector<DiskPin>& pins);
 
 }  // namespace msb::image

@@ -47,20 +47,28 @@ Value EntryOf(Descriptor manifest, const std::string& name) {
 }  // namespace
 
 base::Result<std::string> AddToIndex(std::string_view index, const Descriptor& manifest,
-                                     const std::vector<std::string>& names) {
+                                     const std::vector<std::string>& names,
+                                     const std::set<std::string>& needed) {
   Document document = TRY(Parse(index));
   const auto is_moved = [&](const ImageEntry& entry) {
     return std::ranges::find(names, entry.name) != names.end() ||
            (entry.name.empty() && entry.manifest.digest == manifest.digest);
   };
-  bool known = false;
+  std::vector<Descriptor> displaced;
   Filter(document, [&](const ImageEntry& entry) {
-    if (is_moved(entry)) return false;
-    known = known || entry.manifest.digest == manifest.digest;
-    return true;
+    if (!is_moved(entry)) return true;
+    displaced.push_back(entry.manifest);
+    return false;
   });
+  std::set<std::string> known;
+  for (const ImageEntry& entry : document.entries) known.insert(entry.manifest.digest);
   for (const std::string& name : names) document.manifests().push_back(EntryOf(manifest, name));
-  if (names.empty() && !known) document.manifests().push_back(EntryOf(manifest, ""));
+  if (!names.empty()) known.insert(manifest.digest);
+  if (known.insert(manifest.digest).second) document.manifests().push_back(EntryOf(manifest, ""));
+  for (const Descriptor& other : displaced) {
+    const bool stays = needed.contains(other.digest) && known.insert(other.digest).second;
+    if (stays) document.manifests().push_back(EntryOf(other, ""));
+  }
   return base::json::WritePretty(document.root) + "\n";
 }
 

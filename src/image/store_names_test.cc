@@ -111,6 +111,24 @@ TEST_F(StoreNamesTest, ATagMovesFromTheImageThatHadIt) {
   EXPECT_EQ(Problems(), 0u);
 }
 
+TEST_F(StoreNamesTest, AnImageThatADiskNeedsStaysWithoutANameWhenItsTagMoves) {
+  const std::string old = LoadAs("a", "old");
+  const std::string now = LoadAs("b", "new");
+  DiskPin pin{.sandbox = "default/box", .record = {}};
+  pin.record.manifest_digest = old;
+  const auto renamed = TagImage(OpenStore(), "b", "docker.io/library/a:latest", {pin});
+  ASSERT_TRUE(renamed);
+  EXPECT_FALSE(renamed->dropped);
+  EXPECT_TRUE(renamed->unnamed);
+  EXPECT_EQ(Open("a")->digest, now);
+  ASSERT_TRUE(RemoveImages(OpenStore(), {"b"}, {pin})) << "collects what nothing leads to";
+  EXPECT_EQ(Open(old)->digest, old);
+  EXPECT_EQ(Problems(), 0u);
+  EXPECT_EQ(RemoveImages(OpenStore(), {old}, {pin}).error().code(), ErrorCode::kBusy);
+  ASSERT_TRUE(RemoveImages(OpenStore(), {old}));
+  EXPECT_FALSE(Open(old));
+}
+
 TEST_F(StoreNamesTest, AnImageThatKeepsANameStaysWhenAnotherMoves) {
   const std::string old = LoadAs("a", "old");
   ASSERT_TRUE(TagImage(OpenStore(), "a", "docker.io/library/kept:latest"));

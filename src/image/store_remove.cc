@@ -164,7 +164,7 @@ base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
 }
 
 base::Result<Renamed> TagImage(const Store& store, const std::string& source,
-                               const std::string& target) {
+                               const std::string& target, const std::vector<DiskPin>& pins) {
   if (!store.exists()) return MissingImage(source);
   const UniqueFd lock = TRY(store.LockShared());
   Renamed renamed;
@@ -176,11 +176,15 @@ base::Result<Renamed> TagImage(const Store& store, const std::string& source,
     for (const ImageEntry& entry : entries) {
       if (entry.name == target && entry.manifest.digest != digest) renamed.before = entry;
     }
-    const std::string index = TRY(AddToIndex(text, renamed.image.manifest, {target}));
-    renamed.dropped =
-        renamed.before && std::ranges::none_of(TRY(EntriesOf(index)), [&](const ImageEntry& entry) {
-          return entry.manifest.digest == renamed.before->manifest.digest;
-        });
+    std::string index =
+        TRY(AddToIndex(text, renamed.image.manifest, {target}, PinnedManifests(pins)));
+    if (!renamed.before) return index;
+    renamed.dropped = true;
+    for (const ImageEntry& entry : TRY(EntriesOf(index))) {
+      if (entry.manifest.digest != renamed.before->manifest.digest) continue;
+      renamed.dropped = false;
+      renamed.unnamed = entry.name.empty();
+    }
     return index;
   }));
   return renamed;

@@ -31,9 +31,10 @@ struct Renamed {
   ImageEntry image;                  // under its new name
   std::optional<ImageEntry> before;  // another image that had the name
   bool dropped = false;              // that image has no name left: it is gone
+  bool unnamed = false;              // it has none left, but one of `pins` needs it: it stays
 };
 base::Result<Renamed> TagImage(const Store& store, const std::string& source,
-                               const std::string& target);
+                               const std::string& target, const std::vector<DiskPin>& pins = {});
 
 // Removes every file of the store that index.json does not lead to; bytes freed. The caller holds
 // the store's lock exclusively. Removes nothing if it cannot tell what is in use.

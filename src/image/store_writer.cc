@@ -109,7 +109,7 @@ base::Result<StoreWriter> StoreWriter::Open(const std::string& home, Converter& 
   TRY(MakeStore(directory.get()));
   UniqueFd images = TRY(base::OpenFileAt(directory.get(), "images", O_RDONLY | O_DIRECTORY));
   UniqueFd lock = TRY(TRY(Store::Open(home)).LockShared());
-  return StoreWriter(std::move(images), std::move(lock), converter);
+  return StoreWriter(home, std::move(images), std::move(lock), converter);
 }
 
 base::Result<UniqueFd> StoreWriter::NewFile(const char* directory) const {
@@ -241,10 +241,11 @@ base::Status StoreWriter::AddImage(const std::string& manifest_digest,
 base::Status StoreWriter::Publish(const std::vector<PreparedImage>& images) {
   TRY(FlushDirectory(images_.get(), kBlobsDirectory));
   TRY(FlushDirectory(images_.get(), kConvertedDirectory));
+  const std::set<std::string> needed = PinnedManifests(TRY(FindDiskPins(home_)));
   return EditIndex(images_.get(), [&](std::string_view text) -> base::Result<std::string> {
     std::string index(text);
     for (const PreparedImage& image : images) {
-      index = TRY(AddToIndex(index, image.manifest, image.names));
+      index = TRY(AddToIndex(index, image.manifest, image.names, needed));
     }
     return index;
   });

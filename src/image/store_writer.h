@@ -54,7 +54,8 @@ class StoreWriter {
   // Merges the layers of a manifest that is in the store, with everything it leads to.
   base::Status AddImage(const std::string& manifest_digest, const std::vector<LayerRecord>& layers,
                         const ImageConfig& config);
-  // Makes images visible. A name that another image had is this one's now.
+  // Makes images visible. A name that another image had is this one's now; what the disks of the
+  // home's sandboxes need stays, if need be without a name.
   base::Status Publish(const std::vector<PreparedImage>& images);
 
   int images_fd() const { return images_.get(); }
@@ -64,8 +65,11 @@ class StoreWriter {
   base::Status Collect();
 
  private:
-  StoreWriter(base::UniqueFd images, base::UniqueFd lock, Converter& converter)
-      : images_(std::move(images)), lock_(std::move(lock)), converter_(&converter) {}
+  StoreWriter(std::string home, base::UniqueFd images, base::UniqueFd lock, Converter& converter)
+      : home_(std::move(home)),
+        images_(std::move(images)),
+        lock_(std::move(lock)),
+        converter_(&converter) {}
 
   base::Result<std::optional<LayerRecord>> FindLayer(const std::string& digest) const;
   base::Result<base::UniqueFd> NewFile(const char* directory) const;
@@ -74,6 +78,7 @@ class StoreWriter {
                                         int index_fd) const;
   base::Status AddMetadata(const std::vector<LayerRecord>& layers, RunRecord& record);
 
+  std::string home_;
   base::UniqueFd images_;
   base::UniqueFd lock_;
   Converter* converter_;

@@ -114,5 +114,27 @@ TEST_F(PersistentDiskTest, PinsItsImageUnderItsSandboxesName) {
   EXPECT_EQ(pins->front().record.manifest_digest, "sha256:a");
 }
 
+TEST_F(PersistentDiskTest, PinsItsImageInAnotherDirectoryThatTheHomeKnowsOf) {
+  const std::string other = home_ + "/elsewhere";
+  ASSERT_TRUE(OpenPersistentDisk(other + "/default/box", Image("b"), kBytes));
+  EXPECT_TRUE(image::FindDiskPins(home_)->empty());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(image::AddDiskDirectory(home_, other + "/."));
+  const auto pins = image::FindDiskPins(home_);
+  ASSERT_TRUE(pins);
+  ASSERT_EQ(pins->size(), 1u) << "known once";
+  EXPECT_EQ(image::PinnedManifests(*pins), std::set<std::string>{"sha256:b"});
+}
+
+TEST_F(PersistentDiskTest, ALineThatAKillHasCutOffHidesNoOther) {
+  ASSERT_TRUE(OpenPersistentDisk(home_ + "/one/default/box", Image("a"), kBytes));
+  ASSERT_TRUE(OpenPersistentDisk(home_ + "/two/default/box", Image("b"), kBytes));
+  ASSERT_TRUE(image::AddDiskDirectory(home_, home_ + "/one"));
+  const std::string path = home_ + "/" + image::kDiskDirectoriesFile;
+  const auto file = base::OpenFile(path, O_WRONLY | O_APPEND);
+  ASSERT_TRUE(base::WriteFull(file->get(), "\"/cut of"));
+  ASSERT_TRUE(image::AddDiskDirectory(home_, home_ + "/two"));
+  EXPECT_EQ(image::FindDiskPins(home_)->size(), 2u);
+}
+
 }  // namespace
 }  // namespace msb::sandbox

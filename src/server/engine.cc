@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "src/base/bytes.h"
+#include "src/image/disk_record.h"
 #include "src/sandbox/program_log.h"
 #include "src/server/config.h"
 #include "src/server/text.h"
@@ -150,7 +151,8 @@ base::Result<SandboxKey> CheckKey(const Call& call, const std::string& name_spac
 base::Result<std::unique_ptr<Engine>> Engine::Open(Loop& loop, std::string home,
                                                    const std::string& directory) {
   std::unique_ptr<Engine> engine(new Engine(loop));
-  engine->sandboxes_ = TRY(Sandboxes::Open(loop, std::move(home), directory));
+  engine->sandboxes_ = TRY(Sandboxes::Open(loop, home, directory));
+  TRY(image::AddDiskDirectory(home, directory));  // the disks pin images of the home
   return engine;
 }
 

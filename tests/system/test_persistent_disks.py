@@ -8,9 +8,10 @@ import subprocess
 import threading
 
 import pytest
-from conftest import HOME, command, processes, run
+from conftest import HOME, busybox_tree, command, processes, run
 from detached import drive, listed, start, wait_for_end
 from detached import name  # noqa: F401 (a fixture)
+from server_tools import Server
 
 
 @pytest.fixture
@@ -146,6 +147,68 @@ def test_an_image_that_a_disk_needs_is_not_removed(name, disk):
     assert f"tests/{name}" in refused.stderr.decode()
     assert run("image", "tag", "noshell", "noshell:2").returncode == 0
     assert run("image", "rm", "noshell:2").returncode == 0
+
+
+@pytest.fixture
+def image(tmp_path):
+    """image(): imports one under the same name as before, with other content; its digest."""
+    tag = f"pinned-{os.getpid()}"
+    digests = []
+
+    def make():
+        tree = tmp_path / str(len(digests))
+        tree.mkdir()
+        busybox_tree(tree)
+        (tree / "etc/version").write_text(str(len(digests)))
+        done = run("image", "import", tree, "--tag", tag, "--cmd", "/bin/sh", "--env", "PATH=/bin", "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        digests.append(json.loads(done.stdout)[0]["digest"])
+        return digests[-1]
+
+    make.tag = tag
+    yield make
+    for digest in digests:
+        run("image", "rm", "--force", digest)
+
+
+@pytest.mark.parametrize("move", ["import", "tag"])
+def test_an_image_that_a_disk_needs_outlives_a_move_of_its_name(name, disk, image, move):
+    old = image()
+    start(name, image=image.tag, disk=disk)
+    sh(name, "echo kept >/data/file")
+    stop(name)
+    if move == "tag":
+        moved = run("image", "tag", "busybox", image.tag)
+        assert "stays without a name" in moved.stdout.decode()
+    else:
+        image()
+    # Whatever removes what nothing leads to.
+    assert run("image", "tag", "noshell", "noshell:gone").returncode == 0
+    assert run("image", "rm", "noshell:gone").returncode == 0
+    assert run("image", "check").returncode == 0
+    assert run("image", "rm", old).returncode == 1
+    assert old in refusal(name=name, image=image.tag, disk=disk)
+    start(name, image=old, disk=disk)
+    assert sh(name, "cat /etc/version /data/file") == "0kept\n"
+    stop(name)
+    if move == "tag":
+        assert run("image", "rm", image.tag).returncode == 0
+
+
+def test_an_image_is_kept_for_disks_in_the_directory_that_a_server_was_given_as_well(image, tmp_path):
+    digest = image()
+    server = Server("--path", str(tmp_path / "disks"))
+    try:
+        box = server.sandbox(image.tag, memory=64)
+        box.call("stop", grace=0)
+        server.stop()
+        refused = run("image", "rm", digest, env=server.env)
+        assert refused.returncode == 1 and f"default/{box.name}" in refused.stderr.decode()
+        shutil.rmtree(tmp_path / "disks")
+        gone = run("image", "rm", digest, env=server.env)
+        assert gone.returncode == 0 and "is not there" in gone.stderr.decode()
+    finally:
+        server.end()
 
 
 def test_a_full_disk_is_the_guests_error_and_stays_usable(name, disk):
