@@ -8,6 +8,13 @@
 
 namespace msb::server {
 
+Clock::time_point DeadlineIn(std::optional<double> seconds) {
+  constexpr double kForever_s = 3.2e9;  // what is more could overflow the clock
+  if (!seconds || *seconds > kForever_s) return Clock::time_point::max();
+  return Clock::now() +
+         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*seconds));
+}
+
 void Event::Set() {
   set_ = true;
   for (boost::asio::steady_timer* waiter : waiters_) waiter->cancel();

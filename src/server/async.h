@@ -21,6 +21,9 @@ template <typename T>
 using Async = boost::asio::awaitable<T>;
 using Clock = std::chrono::steady_clock;
 
+// So many seconds from now; never, if absent or beyond a century.
+Clock::time_point DeadlineIn(std::optional<double> seconds);
+
 // Something that happens once (or again, after Clear), and coroutines that wait for it.
 class Event {
  public:

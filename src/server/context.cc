@@ -48,14 +48,6 @@ const DriverKind& KindOf(Language language) {
   return kKinds[static_cast<size_t>(language)];
 }
 
-Clock::time_point After(double seconds) {
-  // Beyond a century it is for ever, and no overflow.
-  constexpr double kForever_s = 3e9;
-  if (seconds > kForever_s) return Clock::time_point::max();
-  return Clock::now() +
-         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
-
 }  // namespace
 
 std::string_view NameOf(Language language) { return KindOf(language).language; }
@@ -198,7 +190,7 @@ Async<base::Result<api::RunEnd>> Context::Run(std::string code, std::optional<do
   Running run{.report = report, .cancellation = cancellation};
   run.id = next_id_++;
   run.timeout_s = timeout_s;
-  if (timeout_s) run.deadline = After(*timeout_s);
+  run.deadline = DeadlineIn(timeout_s);
   interrupt_wanted_ = false;
   ++runs_;
   driver_->Listen();

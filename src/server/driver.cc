@@ -72,17 +72,13 @@ void Driver::OnFailed(const agent::Failure& failure) {
 void Driver::Push(Item item, size_t bytes) {
   if (ended_ || ignoring_) return;
   const size_t cost = bytes + sizeof(Item);
-  items_.emplace_back(std::move(item), cost);
-  waiting_ += cost;
-  if (waiting_ > kMaxWaiting && attachment_ && !std::exchange(paused_, true)) {
-    attachment_->PauseOutput();
-  }
+  if (items_.Push(std::move(item), cost) && attachment_) attachment_->PauseOutput();
   changed_.Set();
 }
 
 void Driver::End(Ended ended) {
   if (std::exchange(ended_, true)) return;
-  items_.emplace_back(std::move(ended), 0);
+  (void)items_.Push(std::move(ended), 0);
   changed_.Set();
 }
 
@@ -102,10 +98,8 @@ Async<std::optional<Driver::Item>> Driver::Next(Clock::time_point deadline) {
     changed_.Clear();
   }
   if (items_.empty()) co_return std::nullopt;
-  auto [item, bytes] = std::move(items_.front());
-  items_.pop_front();
-  waiting_ -= bytes;
-  if (waiting_ < kMaxWaiting / 2) ResumeOutput();
+  Item item = items_.Pop();
+  ResumeOutput();
   co_return std::move(item);
 }
 
@@ -113,14 +107,12 @@ void Driver::Wake() { changed_.Set(); }
 
 void Driver::Ignore() {
   ignoring_ = true;
-  std::erase_if(items_,
-                [](const auto& item) { return !std::holds_alternative<Ended>(item.first); });
-  waiting_ = 0;
+  items_.DropIf([](const Item& item) { return !std::holds_alternative<Ended>(item); });
   ResumeOutput();
 }
 
 void Driver::ResumeOutput() {
-  if (std::exchange(paused_, false) && attachment_) attachment_->ResumeOutput();
+  if (items_.HasRoomAgain() && attachment_) attachment_->ResumeOutput();
 }
 
 }  // namespace msb::server

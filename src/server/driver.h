@@ -5,13 +5,13 @@
 // stops the code. Destroying it kills the process.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <variant>
 
 #include "src/agent/client/attachment.h"
 #include "src/server/async.h"
+#include "src/server/backlog.h"
 #include "src/server/guest.h"
 #include "src/server/repl_wire.h"
 #include "src/server/text.h"
@@ -65,9 +65,7 @@ class Driver {
   std::string process_id_;
   Event changed_;
   repl::FrameReader reader_;
-  std::deque<std::pair<Item, size_t>> items_;
-  size_t waiting_ = 0;
-  bool paused_ = false;
+  Backlog<Item> items_{kMaxWaiting};
   bool ignoring_ = false;
   bool ended_ = false;
   std::string unsent_;

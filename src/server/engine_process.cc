@@ -1,9 +1,9 @@
 // The engine's part about processes that outlive a call. The agent keeps them, and what they wrote;
 // a server that is started anew finds them there.
-#include <deque>
 
 #include "src/base/bytes.h"
 #include "src/sandbox/signal_name.h"
+#include "src/server/backlog.h"
 #include "src/server/config.h"
 #include "src/server/engine.h"
 #include "src/server/process_plan.h"
@@ -91,12 +91,9 @@ class Follower {
     for (;;) {
       changed_.Clear();
       while (!events_.empty() && !cancellation.cancelled()) {
-        auto [event, bytes] = std::move(events_.front());
-        events_.pop_front();
-        waiting_ -= bytes;
-        CO_TRY(co_await sink.Put(std::move(event)));
+        CO_TRY(co_await sink.Put(events_.Pop()));
       }
-      if (std::exchange(paused_, false)) attachment_->ResumeOutput();
+      if (events_.HasRoomAgain()) attachment_->ResumeOutput();
       if (cancellation.cancelled()) co_return Fail(ErrorCode::kClosed, "the client has gone");
       if (!events_.empty()) continue;
       if ((failed_ || exited_) && PushRest()) continue;
@@ -127,9 +124,7 @@ class Follower {
     event.offset = offsets_[index];
     offsets_[index] += piece.size();
     const size_t cost = piece.size() + sizeof(StreamEvent);
-    events_.emplace_back(std::move(event), cost);
-    waiting_ += cost;
-    if (waiting_ > kMaxWaiting && !std::exchange(paused_, true)) attachment_->PauseOutput();
+    if (events_.Push(std::move(event), cost)) attachment_->PauseOutput();
     changed_.Set();
   }
 
@@ -138,8 +133,9 @@ class Follower {
     const auto which = static_cast<OutputStream>(stream - agent::kStdout);
     PushRest();
     offsets_[stream - agent::kStdout] += bytes;
-    events_.emplace_back(api::DroppedEvent{std::string(NameOf(which)), bytes}, sizeof(StreamEvent));
-    waiting_ += sizeof(StreamEvent);
+    const bool full =
+        events_.Push(api::DroppedEvent{std::string(NameOf(which)), bytes}, sizeof(StreamEvent));
+    if (full) attachment_->PauseOutput();
     changed_.Set();
   }
 
@@ -147,9 +143,7 @@ class Follower {
   Event changed_;
   std::array<Utf8Pieces, 2> pieces_;
   std::array<uint64_t, 2> offsets_ = {};
-  std::deque<std::pair<StreamEvent, size_t>> events_;
-  size_t waiting_ = 0;
-  bool paused_ = false;
+  Backlog<StreamEvent> events_{kMaxWaiting};
   std::optional<agent::Exited> exited_;
   std::optional<base::Error> failed_;
   std::unique_ptr<agent::Attachment> attachment_;
@@ -194,12 +188,8 @@ Service::Reply<api::ProcessEnd> Engine::WaitProcess(Call call, api::ProcessWaitP
   CO_TRY(CheckSeconds("timeout", params.timeout, /*zero=*/true));
   CO_TRY(CheckProcessId(params.process));
   CO_TRY(const auto use, co_await Use(call, params.namespace_, params.sandbox));
-  const auto deadline = params.timeout
-                            ? Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                                 std::chrono::duration<double>(*params.timeout))
-                            : Clock::time_point::max();
-  const auto exited = co_await use->guest().Wait({.id = params.process, .collect = false}, deadline,
-                                                 call.cancellation);
+  const auto exited = co_await use->guest().Wait({.id = params.process, .collect = false},
+                                                 DeadlineIn(params.timeout), call.cancellation);
   if (!exited && exited.error().code() == ErrorCode::kTimeout) {
     co_return StillRunning();
   }

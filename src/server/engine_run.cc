@@ -2,6 +2,7 @@
 #include "src/agent/client/attachment.h"
 #include "src/base/bytes.h"
 #include "src/sandbox/environment.h"
+#include "src/server/backlog.h"
 #include "src/server/config.h"
 #include "src/server/engine.h"
 #include "src/server/process_plan.h"
@@ -44,12 +45,10 @@ class CommandRun {
     for (;;) {
       changed_.Clear();
       while (!pieces_.empty() && !IsLate(deadline)) {
-        auto [stream, data] = std::move(pieces_.front());
-        pieces_.pop_front();
-        waiting_ -= data.size() + sizeof(pieces_.front());
+        auto [stream, data] = pieces_.Pop();
         CO_TRY(co_await report.Output(stream, std::move(data)));
       }
-      if (std::exchange(paused_, false)) attachment_->ResumeOutput();
+      if (pieces_.HasRoomAgain()) attachment_->ResumeOutput();
       if (cancellation.cancelled()) co_return Fail(ErrorCode::kClosed, "the client has gone");
       if (IsLate(deadline)) co_return Fail(ErrorCode::kTimeout, "");
       if (!pieces_.empty()) continue;
@@ -60,31 +59,24 @@ class CommandRun {
   }
 
  private:
+  using Piece = std::pair<OutputStream, std::string>;
+
   // Not left to the wait: one that never stops writing has always something new.
   bool IsLate(Clock::time_point deadline) const { return !exited_ && Clock::now() >= deadline; }
 
   void Push(OutputStream stream, std::string_view data) {
-    pieces_.emplace_back(stream, std::string(data));
-    waiting_ += data.size() + sizeof(pieces_.front());
-    if (waiting_ > kMaxWaiting && !std::exchange(paused_, true)) attachment_->PauseOutput();
+    const bool full = pieces_.Push({stream, std::string(data)}, data.size() + sizeof(Piece));
+    if (full) attachment_->PauseOutput();
     changed_.Set();
   }
 
   Loop& loop_;
   Event changed_;
-  std::deque<std::pair<OutputStream, std::string>> pieces_;
-  size_t waiting_ = 0;
-  bool paused_ = false;
+  Backlog<Piece> pieces_{kMaxWaiting};
   std::optional<agent::Exited> exited_;
   std::optional<base::Error> failed_;
   std::unique_ptr<agent::Attachment> attachment_;
 };
-
-Clock::time_point DeadlineOf(const std::optional<double>& seconds) {
-  if (!seconds) return Clock::time_point::max();
-  return Clock::now() +
-         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*seconds));
-}
 
 }  // namespace
 
@@ -179,7 +171,7 @@ Service::Reply<api::CommandResult> Engine::RunCommand(Call call, api::CommandPar
   CommandRun run(loop_);
   CO_TRY(run.Start(use->guest(), exec));
   RunReport report(call.sink);
-  const auto exited = co_await run.Follow(report, DeadlineOf(params.timeout), call.cancellation);
+  const auto exited = co_await run.Follow(report, DeadlineIn(params.timeout), call.cancellation);
   if (!exited && exited.error().code() == ErrorCode::kTimeout) {
     co_return Fail(ErrorCode::kTimeout, "command {} did not end within {} s and was killed",
                    base::EscapeForTerminal(params.command), *params.timeout);

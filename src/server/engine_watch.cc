@@ -1,7 +1,7 @@
 // The engine's part that tells what happens to files.
-#include <deque>
 
 #include "src/agent/client/directory_watch.h"
+#include "src/server/backlog.h"
 #include "src/server/engine.h"
 #include "src/server/process_plan.h"
 #include "src/server/text.h"
@@ -66,12 +66,10 @@ class Watching {
         if (!said) co_return said.error();
       }
       while (!events_.empty()) {
-        api::FileEvent event = std::move(events_.front());
-        events_.pop_front();
-        const base::Status put = co_await sink.Put(std::move(event));
+        const base::Status put = co_await sink.Put(events_.Pop());
         if (!put) co_return put.error();
       }
-      if (std::exchange(paused_, false)) watch_->Resume();
+      if (events_.HasRoomAgain()) watch_->Resume();
       if (failed_ && events_.empty()) co_return *failed_;
       co_await changed_.Wait();
     }
@@ -82,19 +80,19 @@ class Watching {
     for (const agent::FileChange& change : changes) {
       const std::string& name = change.name.data;
       const bool slash = path_.ends_with('/') || name.empty();
-      events_.push_back(
-          {ToUtf8(path_ + (slash ? "" : "/") + name), std::string(NameOf(change.kind))});
+      const bool full = events_.Push(
+          {ToUtf8(path_ + (slash ? "" : "/") + name), std::string(NameOf(change.kind))},
+          /*cost=*/1);
+      if (full) watch_->Pause();
     }
-    if (events_.size() > kMaxWaiting && !std::exchange(paused_, true)) watch_->Pause();
     changed_.Set();
   }
 
   Loop& loop_;
   Event changed_;
   std::string path_;
-  std::deque<api::FileEvent> events_;
+  Backlog<api::FileEvent> events_{kMaxWaiting};
   bool stands_ = false;
-  bool paused_ = false;
   std::optional<base::Error> failed_;
   std::unique_ptr<agent::DirectoryWatch> watch_;
 };

@@ -28,9 +28,7 @@ base::Status FileReading::Open(const agent::ReadFile& read) {
     changed_.Set();
   };
   callbacks.on_data = [this](std::string_view data) {
-    pieces_.emplace_back(data);
-    waiting_ += data.size();
-    if (waiting_ > kMaxWaiting && !std::exchange(paused_, true)) transfer_->Pause();
+    if (pieces_.Push(std::string(data), data.size())) transfer_->Pause();
     changed_.Set();
   };
   callbacks.on_done = [this](const agent::FileStatus&) {
@@ -63,10 +61,8 @@ Async<base::Result<std::string>> FileReading::Next(Cancellation& cancellation) {
     changed_.Clear();
     if (cancellation.cancelled()) co_return Gone();
     if (!pieces_.empty()) {
-      std::string piece = std::move(pieces_.front());
-      pieces_.pop_front();
-      waiting_ -= piece.size();
-      if (waiting_ < kMaxWaiting / 2 && std::exchange(paused_, false)) transfer_->Resume();
+      std::string piece = pieces_.Pop();
+      if (pieces_.HasRoomAgain()) transfer_->Resume();
       co_return piece;
     }
     if (failed_) co_return *failed_;

@@ -3,7 +3,6 @@
 // (guest.h); kClosed when the call is cancelled.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 #include "src/agent/client/file_transfer.h"
 #include "src/server/api/files.h"
 #include "src/server/async.h"
+#include "src/server/backlog.h"
 #include "src/server/guest.h"
 
 namespace msb::server {
@@ -31,9 +31,7 @@ class FileReading {
  private:
   Guest& guest_;
   Event changed_;
-  std::deque<std::string> pieces_;
-  size_t waiting_ = 0;
-  bool paused_ = false;
+  Backlog<std::string> pieces_{kMaxWaiting};
   bool done_ = false;
   std::optional<agent::FileStatus> status_;
   std::optional<base::Error> failed_;
