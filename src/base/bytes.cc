@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstring>
 
 namespace msb::base {
 namespace {
@@ -55,7 +56,16 @@ int HexValue(char c) {
 }  // namespace
 
 bool IsValidUtf8(std::string_view text) {
+  constexpr uint64_t kHighBits = 0x8080808080808080;
   while (!text.empty()) {
+    uint64_t word;
+    if (text.size() >= sizeof word) {  // most text is ASCII: eight characters at a time
+      std::memcpy(&word, text.data(), sizeof word);
+      if ((word & kHighBits) == 0) {
+        text.remove_prefix(sizeof word);
+        continue;
+      }
+    }
     const size_t length = SequenceLength(text);
     if (length == 0) return false;
     text.remove_prefix(length);

@@ -49,14 +49,14 @@ void WebSocketSession::ExpireWithKey() {
   constexpr int64_t kLongest_s = 366 * 86400;  // no socket lives so long
   if (!caller_.expires_s) return;
   const int64_t left_s = std::min(*caller_.expires_s - ::time(nullptr), kLongest_s);
-  expiry_.emplace(loop_.executor(), [this] { loop_.Spawn(Expire()); });
+  // It begins after this callback, when the session may have ended.
+  expiry_.emplace(loop_.executor(), [this] { loop_.Spawn(Expire(shared_from_this())); });
   expiry_->Set(Clock::now() + std::chrono::seconds(left_s));
 }
 
-Async<void> WebSocketSession::Expire() {
-  const auto self = shared_from_this();
-  closed_.Cancel();
-  co_await socket_->Close(1008, "the API key has expired");
+Async<void> WebSocketSession::Expire(std::shared_ptr<WebSocketSession> self) {
+  self->closed_.Cancel();
+  co_await self->socket_->Close(1008, "the API key has expired");
 }
 
 Async<void> WebSocketSession::Run() {

@@ -33,7 +33,7 @@ class WebSocketSession : public std::enable_shared_from_this<WebSocketSession> {
   class Notifier;
 
   Async<void> ServeOne(Request request, http::MemoryBudget::Hold hold);
-  Async<void> Expire();
+  static Async<void> Expire(std::shared_ptr<WebSocketSession> self);
   void ExpireWithKey();
   Async<base::Status> Send(base::json::Value message);
 
