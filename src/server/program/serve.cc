@@ -1,5 +1,6 @@
 #include "src/server/program/serve.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -26,6 +27,9 @@
 namespace msb::server {
 namespace {
 
+// Buffers up to this size, which is more than a piece of a stream takes, are kept for the next one:
+// the kernel takes as long to give and clear their pages as all else that is done with them.
+constexpr int kKeptBuffer = 2 << 20;
 constexpr auto kDrain = std::chrono::seconds(10);  // what running requests have to end in
 
 Async<void> EndOnSignal(Loop& loop, http::Server& server, mcp::Endpoint& mcp) {
@@ -70,6 +74,8 @@ void AddMcp(mcp::Endpoint& mcp, http::Router& router) {
 }  // namespace
 
 base::Status Serve(const ServerOptions& options, const Ready& ready) {
+  ::mallopt(M_MMAP_THRESHOLD, kKeptBuffer);
+  ::mallopt(M_TRIM_THRESHOLD, 2 * kKeptBuffer);
   ::signal(SIGCHLD, SIG_IGN);  // monitors are children, and outlive whoever started them
   const base::UniqueFd home = TRY(base::OpenHome(options.home, base::HomeMode::kMustExist));
   const PidFile pid_file = TRY(PidFile::Take(home.get()));
