@@ -191,6 +191,7 @@ class Api:
     def process_attach(self, params, send):
         process = self.state.processes[params["process"]]
         sent = params.get("stdout_offset", 0)
+        send(None, "keep-alive")  # the answer begins before there is output
         while True:
             with self.state.changed:
                 self.state.changed.wait_for(lambda: len(process["output"]) > sent or process["ended"])
