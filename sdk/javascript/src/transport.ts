@@ -128,9 +128,16 @@ export class Transport {
 function unreachable(url: string, error: unknown): ServerUnreachableError {
   return new ServerUnreachableError(
     `no microsandbox server answers at ${url}: ${reason(error)}. Start one with ` +
-      "`msb server start --dev`, or set MSB_SERVER_URL to the address of yours.",
+      `\`msb server start --dev\`, or set MSB_SERVER_URL to the address of yours.${hintForPage(url)}`,
     error,
   );
+}
+
+/** A browser does not tell a page whether a server is not there, or does not let it in. */
+function hintForPage(url: string): string {
+  const origin = typeof location === "undefined" ? undefined : location.origin;
+  if (!origin || url.startsWith(`${origin}/`) || url === origin) return "";
+  return ` If it runs, it has to let this page in: \`msb server start --cors-origin ${origin}\`.`;
 }
 
 /** fetch says nothing but "fetch failed"; its cause has the reason. A browser tells none. */

@@ -164,7 +164,7 @@ Headers PreflightHeaders(const Request& request) {
       {"Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE"},
       {"Access-Control-Allow-Headers",
        "Authorization, Proxy-Authorization, Content-Type, Accept, Range, Last-Event-ID, "
-       "Mcp-Session-Id, Mcp-Protocol-Version"},
+       "Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name"},
       {"Access-Control-Max-Age", "600"}};
   if (request.Header("access-control-request-private-network") == "true") {
     headers.emplace_back("Access-Control-Allow-Private-Network", "true");
