@@ -36,6 +36,20 @@ def test_each_home_shows_its_own_sandboxes_and_no_other(server, other):  # noqa:
     assert shown(server, "list") == {own: "stopped"}
 
 
+def test_a_shell_or_log_of_a_name_is_not_that_of_another_homes_sandbox(server, other):  # noqa: F811
+    box = server.sandbox("busybox", memory=64, exec="echo said")
+    assert run("server", "ssh", box.name, input=b"echo from $(hostname)\n", env=server.env).stdout == \
+        f"from {box.name}\n".encode()
+    box.call("stop", grace=0)
+    assert run("server", "log", box.name, env=server.env).stdout == b"said\n"
+    other.call("sandbox.start", sandbox=box.name, config={"image": "busybox", "memory": 64})
+    for command in ("ssh", "log"):
+        done = run("server", command, box.name, input=b"echo from $(hostname)\n", env=server.env)
+        assert (done.returncode, done.stdout) == (1, b""), command
+        assert f"no sandbox default/{box.name} of the server's" in done.stderr.decode()
+    assert run("server", "ssh", box.name, input=b"echo $?\n", env=other.env).stdout == b"0\n"
+
+
 def test_what_runs_is_shown_without_a_server_as_well(other):
     name = other.sandbox("busybox", memory=64).name
     other.stop()

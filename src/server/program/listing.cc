@@ -10,8 +10,7 @@
 #include "src/sandbox/catalog.h"
 #include "src/sandbox/names.h"
 #include "src/server/program/commands.h"
-#include "src/server/program/pid_file.h"
-#include "src/server/storage.h"
+#include "src/server/program/own_sandboxes.h"
 
 namespace msb::server {
 namespace {
@@ -35,13 +34,6 @@ struct StatusReport {
 };
 BOOST_DESCRIBE_STRUCT(StatusReport, (), (running, server, sandboxes))
 
-base::Result<FoundServer> FindOrNone(const std::string& home) {
-  const auto directory = base::OpenHome(home, base::HomeMode::kMustExist);
-  auto found = directory ? FindServer(directory->get()) : directory.error();
-  if (!found && found.error().code() == base::ErrorCode::kNotFound) return FoundServer{};
-  return found;
-}
-
 // What a run of the sandbox adds to its row.
 void Add(const sandbox::State& state, Row& row) {
   row.status = std::string(std::string_view(base::json::Encode(state.phase).as_string()));
@@ -51,12 +43,12 @@ void Add(const sandbox::State& state, Row& row) {
   row.created_ms = state.created_ms;
 }
 
-// Of the server whose disks are there. `stopped_too`: those that have a disk only, as well.
-base::Result<std::map<SandboxKey, Row>> Collect(const std::string& directory, bool stopped_too) {
+// `stopped_too`: those that have a disk only, as well.
+base::Result<std::map<SandboxKey, Row>> Collect(const FoundServer& server, const std::string& home,
+                                                bool stopped_too) {
   std::map<SandboxKey, Row> rows;
-  const auto storage = Storage::OpenExisting(directory);
-  if (!storage && storage.error().code() == base::ErrorCode::kNotFound) return rows;
-  if (!storage) return storage.error();
+  const auto storage = TRY(OpenOwnStorage(server, home));
+  if (!storage) return rows;
   if (stopped_too) {
     for (const SandboxKey& key : TRY(storage->List())) {
       Row& row = rows[key];
@@ -66,11 +58,7 @@ base::Result<std::map<SandboxKey, Row>> Collect(const std::string& directory, bo
     }
   }
   for (const sandbox::State& state : TRY(sandbox::ListSandboxes(/*ended_too=*/false))) {
-    const size_t slash = state.name.find('/');
-    if (slash == std::string::npos) continue;  // of msb exe, not a server's
-    const SandboxKey key{state.name.substr(0, slash), state.name.substr(slash + 1)};
-    // All of this user's homes share the names: what is ours runs on our disk.
-    if (state.disk_path == storage->DiskPathOf(key)) Add(state, rows[key]);
+    if (const auto key = OwnKeyOf(*storage, state)) Add(state, rows[*key]);
   }
   return rows;
 }
@@ -123,20 +111,15 @@ void PrintTable(const std::vector<Row>& rows) {
   }
 }
 
-std::string DirectoryOf(const FoundServer& server, const std::string& home) {
-  return server.record.directory.empty() ? home + "/namespaces" : server.record.directory;
-}
-
 }  // namespace
 
 base::Status RunStatus(const ListOptions& options) {
   const std::string home = TRY(base::ResolveHome());
-  const FoundServer server = TRY(FindOrNone(home));
+  const FoundServer server = TRY(FindOwnServer(home));
   StatusReport report;
   report.running = server.running;
   if (server.running) report.server = server.record;
-  report.sandboxes =
-      Select(TRY(Collect(DirectoryOf(server, home), /*stopped_too=*/false)), options);
+  report.sandboxes = Select(TRY(Collect(server, home, /*stopped_too=*/false)), options);
   TRY(CheckNames(report.sandboxes, options));
   if (options.json) {
     std::puts(base::json::WritePretty(base::json::Encode(report)).c_str());
@@ -155,8 +138,8 @@ base::Status RunStatus(const ListOptions& options) {
 
 base::Status RunList(const ListOptions& options) {
   const std::string home = TRY(base::ResolveHome());
-  const FoundServer server = TRY(FindOrNone(home));
-  const auto rows = Select(TRY(Collect(DirectoryOf(server, home), /*stopped_too=*/true)), options);
+  const FoundServer server = TRY(FindOwnServer(home));
+  const auto rows = Select(TRY(Collect(server, home, /*stopped_too=*/true)), options);
   if (options.json) {
     std::puts(base::json::WritePretty(base::json::Encode(rows)).c_str());
   } else {

@@ -6,6 +6,7 @@
 #include "src/base/sys.h"
 #include "src/sandbox/names.h"
 #include "src/server/program/commands.h"
+#include "src/server/program/own_sandboxes.h"
 #include "src/server/program/server_log.h"
 
 namespace msb::server {
@@ -50,6 +51,7 @@ base::Status ShowServerLog(const LogOptions& options) {
 
 base::Status RunLog(const LogOptions& options) {
   if (options.sandbox.empty()) return ShowServerLog(options);
+  TRY(CheckIsOwn(options.namespace_, options.sandbox));
   std::vector<std::string> words = {"msb", "logs",
                                     sandbox::FullName(options.namespace_, options.sandbox)};
   if (options.follow) words.push_back("-f");
@@ -58,6 +60,7 @@ base::Status RunLog(const LogOptions& options) {
 }
 
 base::Status RunShell(const ShellOptions& options) {
+  TRY(CheckIsOwn(options.namespace_, options.sandbox));
   std::vector<std::string> words = {"msb", "exec", "-i"};
   if (::isatty(STDIN_FILENO) == 1) words.push_back("-t");
   words.push_back(sandbox::FullName(options.namespace_, options.sandbox));
