@@ -34,6 +34,7 @@ inline constexpr size_t kMaxConnections = 1000;
 inline constexpr size_t kMaxLowers = 64;
 inline constexpr size_t kMaxVolumes = 64;
 inline constexpr size_t kMaxTreeTransfers = 64;              // packed or unpacked at once
+inline constexpr uint32_t kFilePatience_ms = 30'000;         // with a file system of the guest
 inline constexpr uint32_t kMaxListDepth = 256;               // levels below a listed directory
 inline constexpr size_t kMaxWatchedDirectories = 4096;       // of one watch
 inline constexpr size_t kMaxWatchedNames = 2 * 1024 * 1024;  // bytes of their paths
@@ -87,13 +88,14 @@ enum class FailureCode {
   kExists,     // a file: the name is taken
   kNotEmpty,   // a directory that was to be removed or replaced
   kNoSpace,
-  kBusy,          // stdin belongs to another attachment; shutting down
+  kBusy,          // stdin belongs to another attachment; shutting down; too much is stuck
+  kTimeout,       // a file system of the guest has not answered
   kDisconnected,  // made up by the client: the stream ended
 };
 BOOST_DESCRIBE_ENUM(FailureCode, kSystem, kProtocol, kVersion, kUnsupported, kInvalid, kLimit,
                     kNotConfigured, kConfigure, kNoSuchProcess, kProcessExists, kProgramMissing,
                     kNotExecutable, kNoSuchUser, kBadWorkdir, kNotFound, kDenied, kWrongKind,
-                    kExists, kNotEmpty, kNoSpace, kBusy, kDisconnected)
+                    kExists, kNotEmpty, kNoSpace, kBusy, kTimeout, kDisconnected)
 
 struct Failure {
   FailureCode code = FailureCode::kSystem;

@@ -2,7 +2,10 @@
 // protocol.h.
 //
 // Paths are absolute, in the guest. `user` as in Exec: whose rights are used and who owns what is
-// created.
+// created. Requests of one connection are done side by side and answered as they are done. One
+// whose file system does not answer for kFilePatience_ms is given up with kTimeout; so is a
+// transfer that has begun, by a Broken event. When the connection goes, what it asked for is given
+// up, too.
 #pragma once
 
 #include <boost/describe.hpp>
@@ -81,7 +84,7 @@ struct MakeDirectory {
 BOOST_DESCRIBE_STRUCT(MakeDirectory, (), (path, user, mode, parents))
 
 // A file, a link itself, an empty directory; `recursive`: a directory with all that is in it. What
-// was removed before a failure stays so. Further requests of the connection wait for it.
+// was removed before a failure stays so.
 struct Remove {
   base::Bytes path = {};
   base::Bytes user = {};
@@ -89,7 +92,8 @@ struct Remove {
 };
 BOOST_DESCRIBE_STRUCT(Remove, (), (path, user, recursive))
 
-// Atomic, hence within one file system. Without `replace` a taken name is kExists.
+// Atomic at the new name; to another file system it is a copy, after which the old one is removed.
+// Without `replace` a taken name is kExists.
 struct Rename {
   base::Bytes from = {};
   base::Bytes to = {};

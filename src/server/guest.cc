@@ -152,7 +152,9 @@ Async<base::Status> Guest::Remove(agent::Remove request) {
 }
 
 Async<base::Status> Guest::Rename(agent::Rename request) {
-  co_return co_await Ask(&agent::Control::SendRename, std::move(request), Clock::now() + kPatience);
+  // To another file system it is a copy.
+  co_return co_await Ask(&agent::Control::SendRename, std::move(request),
+                         Clock::now() + 10 * kPatience);
 }
 
 Async<base::Result<agent::FileStatus>> Guest::WriteFile(agent::WriteFile request,

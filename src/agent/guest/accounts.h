@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ struct Identity {
   std::vector<gid_t> groups;  // supplementary
   std::string home = "/";
 };
+
+using UserLookup = std::function<base::Result<Identity>(std::string_view user)>;
 
 inline constexpr size_t kMaxAccountFile = 4 * 1024 * 1024;
 inline constexpr size_t kMaxGroups = 65536;  // NGROUPS_MAX

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "src/base/clone_file.h"
 #include "src/base/sys.h"
 #include "src/base/unique_fd.h"
 
@@ -19,19 +20,21 @@ namespace {
 
 class Copier {
  public:
-  explicit Copier(int target_root) : target_root_(target_root) {}
+  explicit Copier(int target_root, std::function<void()> busy = {})
+      : target_root_(target_root), busy_(std::move(busy)) {}
+  base::Status Entry(int source, int target, const std::string& name, const std::string& path,
+                     unsigned depth);
   base::Status Directory(int source, int target, const std::string& path, unsigned depth);
   uint64_t copied() const { return copied_; }
 
  private:
-  base::Status Entry(int source, int target, const std::string& name, const std::string& path,
-                     unsigned depth);
   base::Status File(int source, int target, const std::string& name, const struct stat& status);
   base::Status Symlink(int source, int target, const std::string& name);
   base::Result<bool> LinkAgain(int target, const std::string& name, const struct stat& status,
                                const std::string& path);
 
   const int target_root_;
+  const std::function<void()> busy_;
   uint64_t copied_ = 0;
   // Files with several names: where the first of them went.
   std::map<std::pair<dev_t, ino_t>, std::string> linked_;
@@ -80,6 +83,7 @@ base::Status Copier::Directory(int source, int target, const std::string& path, 
 
 base::Status Copier::Entry(int source, int target, const std::string& name, const std::string& path,
                            unsigned depth) {
+  if (busy_) busy_();
   struct stat status;
   if (::fstatat(source, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) {
     return base::FailErrno("cannot stat");
@@ -129,7 +133,7 @@ base::Status Copier::File(int source, int target, const std::string& name,
   const base::UniqueFd from = TRY(base::OpenFileAt(source, name, O_RDONLY | O_NOFOLLOW));
   const base::UniqueFd to =
       TRY(base::OpenFileAt(target, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  TRY(base::CloneFile(from.get(), to.get()));
+  TRY(base::CloneFile(from.get(), to.get(), busy_));
   return CopyMetadata(from.get(), to.get(), status);
 }
 
@@ -148,6 +152,11 @@ base::Result<uint64_t> CopyTree(int source_dir, int target_dir) {
   Copier copier(target_dir);
   TRY(copier.Directory(source_dir, target_dir, "", 0));
   return copier.copied();
+}
+
+base::Status CopyEntry(int source_dir, int target_dir, const std::string& name,
+                       const std::function<void()>& busy) {
+  return Copier(target_dir, busy).Entry(source_dir, target_dir, name, name, 0);
 }
 
 }  // namespace msb::agent

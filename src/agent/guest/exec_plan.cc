@@ -1,7 +1,9 @@
 #include "src/agent/guest/exec_plan.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
+#include <array>
 #include <unordered_map>
 #include <utility>
 
@@ -116,6 +118,19 @@ Outcome<ExecPlan> PlanExec(const Exec& exec, const Surroundings& surroundings) {
   plan.cgroup_fd = surroundings.cgroup_fd;
   plan.terminal = exec.pty.has_value();
   return planned;
+}
+
+Outcome<void> RehearseExec(const Exec& exec, const Surroundings& surroundings) {
+  const auto planned = PlanExec(exec, surroundings);
+  if (!planned) return std::unexpected(planned.error());
+  // What it may not do is for the start to say.
+  (void)::faccessat(planned->cwd.get(), ".", X_OK, 0);
+  if (const auto program =
+          base::OpenFileAt(planned->cwd.get(), planned->spawn.program, O_RDONLY | O_NONBLOCK)) {
+    std::array<std::byte, 4096> beginning;
+    (void)base::Read(program->get(), beginning);
+  }
+  return {};
 }
 
 }  // namespace msb::agent

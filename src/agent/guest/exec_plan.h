@@ -26,4 +26,7 @@ struct ExecPlan {
 
 Outcome<ExecPlan> PlanExec(const Exec& exec, const Surroundings& surroundings);
 
+// Touches all that starting the program does, for a process that may wait for it.
+Outcome<void> RehearseExec(const Exec& exec, const Surroundings& surroundings);
+
 }  // namespace msb::agent

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "src/agent/guest/file_access.h"
+#include "src/agent/guest/move_across.h"
 #include "src/base/sys.h"
 
 namespace msb::agent {
@@ -52,7 +53,8 @@ Outcome<void> MakeDirectoryAs(const MakeDirectory& request, const Identity& iden
   return Failed(request.path);
 }
 
-Outcome<void> RenameAs(const Rename& request, const Identity& identity) {
+Outcome<void> RenameAs(const Rename& request, const Identity& identity,
+                       const std::function<void()>& busy) {
   for (const base::Bytes* path : {&request.from, &request.to}) {
     if (auto checked = CheckPath(*path); !checked) return std::unexpected(checked.error());
   }
@@ -61,11 +63,7 @@ Outcome<void> RenameAs(const Rename& request, const Identity& identity) {
                   request.replace ? 0 : RENAME_NOREPLACE) == 0) {
     return {};
   }
-  if (errno == EXDEV) {
-    return Refuse(FailureCode::kUnsupported,
-                  "{} and {} are on different file systems: copy, then remove", request.from.data,
-                  request.to.data);
-  }
+  if (errno == EXDEV) return MoveAcross(request, busy);
   return std::unexpected(
       FileFailure(base::FailErrno("{} to {}", request.from.data, request.to.data)));
 }

@@ -79,8 +79,7 @@ std::optional<ChangeKind> KindOf(uint32_t mask) {
 
 }  // namespace
 
-Outcome<FileWatch::Begun> FileWatch::Begin(base::EventLoop& loop, const WatchFiles& request,
-                                           const Identity& identity, std::function<void()> wake) {
+Outcome<FileWatch::Begun> FileWatch::Begin(const WatchFiles& request, const Identity& identity) {
   if (auto checked = CheckPath(request.path); !checked) return std::unexpected(checked.error());
   std::unique_ptr<FileWatch> watch(new FileWatch(request, identity));
   Begun begun;
@@ -101,11 +100,6 @@ Outcome<FileWatch::Begun> FileWatch::Begin(base::EventLoop& loop, const WatchFil
     }
     return std::unexpected(FileFailure(begins.error()));
   }
-  // Edge-triggered: what the host has no room for stays in the kernel's queue.
-  auto readable = loop.Add(watch->inotify_.get(), EPOLLIN | EPOLLET,
-                           [wake = std::move(wake)](uint32_t) { wake(); });
-  if (!readable) return Refuse(FailureCode::kSystem, readable.error());
-  watch->readable_ = *std::move(readable);
   begun.watch = std::move(watch);
   return begun;
 }

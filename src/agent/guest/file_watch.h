@@ -1,15 +1,14 @@
 // FileWatch: what changes in a directory of the guest, for the host: inotify(7) on it and, if asked
 // for, on all directories below.
 //
-// Owned by a Session, one thread. Nothing is read from the kernel's queue, which is bounded, while
-// the host does not read; what that loses is said. A directory that comes is watched first and then
-// listed, so that nothing in it is missed: what appears meanwhile may be told twice.
+// Owned by a FileServant, one thread. Nothing is read from the kernel's queue, which is bounded,
+// while the host does not read; what that loses is said. A directory that comes is watched first
+// and then listed, so that nothing in it is missed: what appears meanwhile may be told twice.
 #pragma once
 
 #include <sys/inotify.h>
 #include <sys/types.h>
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,7 +20,6 @@
 #include "src/agent/guest/accounts.h"
 #include "src/agent/guest/failure.h"
 #include "src/agent/protocol.h"
-#include "src/base/event_loop.h"
 #include "src/base/result.h"
 #include "src/base/unique_fd.h"
 
@@ -31,13 +29,15 @@ class FileWatch {
  public:
   enum class Filled { kMore, kQuiet, kOver };
 
-  // `wake` is called when Fill has something to say again. The status of the directory comes back.
+  // The status of the directory comes back.
   struct Begun {
     std::unique_ptr<FileWatch> watch;
     FileStatus status;
   };
-  static Outcome<Begun> Begin(base::EventLoop& loop, const WatchFiles& request,
-                              const Identity& identity, std::function<void()> wake);
+  static Outcome<Begun> Begin(const WatchFiles& request, const Identity& identity);
+
+  // Readable when Fill has something to say again.
+  int fd() const { return inotify_.get(); }
 
   // Appends what happened since the last call, at most some 64 KiB of it.
   Filled Fill(FrameQueue& queue);
@@ -65,7 +65,6 @@ class FileWatch {
   dev_t device_ = 0;
   ino_t top_inode_ = 0;
   base::UniqueFd inotify_;
-  base::Watch readable_;
   std::unordered_map<int, std::string> names_;  // by watch descriptor
   size_t name_bytes_ = 0;
   size_t looked_at_ = 0;  // entries, since the last event was taken

@@ -1,40 +1,36 @@
-// Removing, piece by piece: a tree is emptied from its leaves, one open directory a level.
+// Removing: a tree is emptied from its leaves, one open directory a level.
 #include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "src/agent/guest/file_access.h"
 #include "src/agent/guest/file_changes.h"
-#include "src/base/json.h"
 #include "src/base/sys.h"
 
 namespace msb::agent {
 namespace {
 
-constexpr int kEntriesAtOnce = 64;
 constexpr size_t kMaxDepth = 512;  // an open directory each
 
-class Removal : public Transfer {
+class Removal {
  public:
-  Removal(const Remove& request, Identity identity, uint32_t seq)
-      : request_(request), identity_(std::move(identity)), seq_(seq) {}
-  ~Removal() override {
+  explicit Removal(const Remove& request) : request_(request) {}
+  ~Removal() {
     for (const Level& level : levels_) ::closedir(level.stream);
   }
 
-  bool Fill(FrameQueue& queue) override {
-    const ActingAs user(identity_);
-    for (int i = 0; i < kEntriesAtOnce && !done_ && !failure_; ++i) Step();
-    if (!done_ && !failure_) return true;
-    Reply reply;
-    reply.seq = seq_;
-    reply.failure = failure_;
-    queue.Append(FrameType::kReply, 0, base::json::Write(reply));
-    return false;
+  Outcome<void> Run(const std::function<void()>& busy) {
+    while (!done_ && !failure_) {
+      Step();
+      busy();
+    }
+    if (failure_) return std::unexpected(*failure_);
+    return {};
   }
 
  private:
@@ -93,9 +89,7 @@ class Removal : public Transfer {
                                            : std::move(error).WithContext(request_.path.data));
   }
 
-  const Remove request_;
-  const Identity identity_;
-  const uint32_t seq_;
+  const Remove& request_;
   std::vector<Level> levels_;
   bool done_ = false;
   std::optional<Failure> failure_;
@@ -103,13 +97,14 @@ class Removal : public Transfer {
 
 }  // namespace
 
-Outcome<std::unique_ptr<Transfer>> BeginRemoval(const Remove& request, const Identity& identity,
-                                                uint32_t seq) {
+Outcome<void> RemoveAs(const Remove& request, const Identity& identity,
+                       const std::function<void()>& busy) {
   if (auto checked = CheckPath(request.path); !checked) return std::unexpected(checked.error());
   if (request.path.data.find_first_not_of('/') == std::string::npos) {
     return Refuse(FailureCode::kInvalid, "/: the root is not removed");
   }
-  return std::make_unique<Removal>(request, identity, seq);
+  const ActingAs user(identity);
+  return Removal(request).Run(busy);
 }
 
 }  // namespace msb::agent

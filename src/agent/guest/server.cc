@@ -20,7 +20,17 @@ uint64_t Microseconds(const timeval& time) {
 }  // namespace
 
 Server::Server(base::EventLoop& loop, Machine& machine, Options options)
-    : loop_(loop), machine_(machine), options_(std::move(options)) {}
+    : loop_(loop),
+      machine_(machine),
+      options_(std::move(options)),
+      file_workers_(
+          loop,
+          {.patience = options_.file_patience,
+           .cgroup = [this] { return machine_.workload_cgroup(); },
+           .lookups = {.user = [this](auto user) { return ResolveUser(user); },
+                       .rehearse_exec =
+                           [this](const Exec& exec) { return RehearseExec(exec, surroundings()); }},
+           .mount_of = [this](const std::string& path) { return mounts_.MountOf(path); }}) {}
 
 Server::~Server() {
   // Sessions refer to processes, and both to us.
@@ -61,6 +71,7 @@ Outcome<Reply> Server::Configure(const agent::Configure& request) {
     configure_failure_ = Failure{FailureCode::kConfigure, base::Bytes(built.error().message())};
   } else {
     configured_ = true;
+    mounts_.Follow(loop_, options_.mounts_path);
     hostname_ = request.hostname.data;
   }
   // Requests that came before their root.
@@ -81,6 +92,13 @@ base::Result<Identity> Server::ResolveUser(std::string_view user) const {
   return ResolveUserIn(user, options_.passwd_path, options_.group_path);
 }
 
+Surroundings Server::surroundings() const {
+  return {.passwd_path = options_.passwd_path,
+          .group_path = options_.group_path,
+          .hostname = hostname_,
+          .cgroup_fd = machine_.workload_cgroup()};
+}
+
 // --- processes -----------------------------------------------------------------------------------
 
 Outcome<Process*> Server::CreateProcess(const Exec& exec) {
@@ -91,11 +109,7 @@ Outcome<Process*> Server::CreateProcess(const Exec& exec) {
   if (processes_.size() >= kMaxProcesses) {
     return Refuse(FailureCode::kLimit, "{} processes run or wait to be collected", kMaxProcesses);
   }
-  auto process = Process::Create(loop_, exec,
-                                 {.passwd_path = options_.passwd_path,
-                                  .group_path = options_.group_path,
-                                  .hostname = hostname_,
-                                  .cgroup_fd = machine_.workload_cgroup()});
+  auto process = Process::Create(loop_, exec, surroundings());
   if (!process) return std::unexpected(process.error());
   Process* raw = process->get();
   processes_[exec.id].process = *std::move(process);
@@ -110,17 +124,38 @@ Outcome<void> Server::Start(Process& process) {
   return started;
 }
 
-Outcome<void> Server::StartTransfer(
-    HandedOver connection, const std::function<void(TransferChannel&)>& work,
-    const std::function<void(TransferChannel&, const base::Error&)>& refuse) {
+Outcome<std::unique_ptr<FileTask>> Server::BeginFileTask(const Request& request,
+                                                         FileWorkers::Callbacks callbacks) {
+  if (shutdown_->begun()) return Refuse(FailureCode::kBusy, "the sandbox is being stopped");
+  return file_workers_.Begin(request, std::move(callbacks));
+}
+
+Outcome<void> Server::StartTransfer(const HandedOver& connection,
+                                    std::function<void(TransferChannel&)> work,
+                                    std::function<void(TransferChannel&, const Failure&)> refuse) {
   if (shutdown_->begun()) return Refuse(FailureCode::kBusy, "the sandbox is being stopped");
   if (transfers_.size() >= kMaxTreeTransfers) {
     return Refuse(FailureCode::kLimit, "{} trees are being copied", kMaxTreeTransfers);
   }
-  connection.cgroup_fd = machine_.workload_cgroup();
-  const auto pid = StartTransferProcess(connection, work, refuse);
+  const auto pid = StartTransferProcess(connection, machine_.workload_cgroup(),
+                                        {.lookup = [this](auto user) { return ResolveUser(user); },
+                                         .work = std::move(work),
+                                         .refuse = std::move(refuse)});
   if (!pid) return Refuse(FailureCode::kSystem, pid.error());
-  transfers_.insert(*pid);
+  if (const base::Status watched = WatchTransfer(*pid, connection.socket_fd); !watched) {
+    ::kill(*pid, SIGKILL);
+    return Refuse(FailureCode::kSystem, watched.error());
+  }
+  return {};
+}
+
+// One that waits for a file system does not see that its host has gone.
+base::Status Server::WatchTransfer(pid_t pid, int socket_fd) {
+  Transfer& transfer = transfers_[pid];
+  transfer.socket = TRY(base::Duplicate(socket_fd));
+  transfer.grace = TRY(loop_.AddTimer([pid] { ::kill(pid, SIGKILL); }));
+  transfer.watch = TRY(loop_.Add(transfer.socket.get(), EPOLLRDHUP | EPOLLET,
+                                 [&transfer](uint32_t) { transfer.grace.Arm(kTransferGrace); }));
   return {};
 }
 
@@ -204,7 +239,7 @@ void Server::Reap() {
     }
     const auto found = running_.find(pid);
     if (found == running_.end()) {
-      transfers_.erase(pid);
+      if (!file_workers_.Reaped(pid)) transfers_.erase(pid);
       continue;  // or an orphan of the workload
     }
     Process& process = *found->second;

@@ -6,15 +6,18 @@
 // event loop, which must outlive it and is not run once it is gone.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "src/agent/guest/accounts.h"
 #include "src/agent/guest/failure.h"
+#include "src/agent/guest/file_workers.h"
+#include "src/agent/guest/foreign_mounts.h"
 #include "src/agent/guest/machine.h"
 #include "src/agent/guest/process.h"
 #include "src/agent/guest/session.h"
@@ -31,7 +34,11 @@ class Server {
   struct Options {
     std::string passwd_path = "/etc/passwd";
     std::string group_path = "/etc/group";
+    std::string mounts_path = "/proc/self/mountinfo";
+    std::chrono::milliseconds file_patience{kFilePatience_ms};
   };
+  // What a transfer has to end by itself when its host has gone.
+  static constexpr std::chrono::seconds kTransferGrace{5};
 
   static base::Result<std::unique_ptr<Server>> Create(base::EventLoop& loop, Machine& machine,
                                                       Options options);
@@ -42,12 +49,15 @@ class Server {
   size_t sessions() const { return sessions_.size(); }
   size_t processes() const { return processes_.size(); }
   size_t transfers() const { return transfers_.size(); }
+  size_t file_workers() const { return file_workers_.size(); }
 
   // --- for sessions
   bool configured() const { return configured_; }
   const std::optional<Failure>& configure_failure() const { return configure_failure_; }
   Outcome<Reply> Configure(const agent::Configure& request);
   base::Result<Identity> ResolveUser(std::string_view user) const;
+  // Whether to look up a program's path may take for ever.
+  bool ExecMayWait() { return mounts_.Any(); }
   Outcome<Process*> CreateProcess(const Exec& exec);
   Outcome<void> Start(Process& process);
   Process* FindProcess(const std::string& id);
@@ -55,10 +65,13 @@ class Server {
   Processes ListProcesses() const;
   void Wait(Process& process, uint64_t session, uint32_t seq, bool collect);
   void Shutdown(const agent::Shutdown& request, uint64_t session, uint32_t seq);
-  // In a child of its own (transfer_process.h), which gets the workload's cgroup.
-  Outcome<void> StartTransfer(
-      HandedOver connection, const std::function<void(TransferChannel&)>& work,
-      const std::function<void(TransferChannel&, const base::Error&)>& refuse);
+  // In a worker (file_workers.h).
+  Outcome<std::unique_ptr<FileTask>> BeginFileTask(const Request& request,
+                                                   FileWorkers::Callbacks callbacks);
+  // In a child of its own (transfer_process.h).
+  Outcome<void> StartTransfer(const HandedOver& connection,
+                              std::function<void(TransferChannel&)> work,
+                              std::function<void(TransferChannel&, const Failure&)> refuse);
   void ScheduleFlush(Session& session);
   void Closed(Session& session);
 
@@ -82,7 +95,15 @@ class Server {
     std::vector<Waiter> waiters;
   };
 
+  struct Transfer {
+    base::UniqueFd socket;
+    base::Watch watch;
+    base::Timer grace;
+  };
+
   Server(base::EventLoop& loop, Machine& machine, Options options);
+  Surroundings surroundings() const;
+  base::Status WatchTransfer(pid_t pid, int socket_fd);
   void Reap();
   void ProcessExited(Process& process, const Exited& exited);
   void AnswerWaiters(Entry& entry);
@@ -99,7 +120,9 @@ class Server {
   std::optional<Failure> configure_failure_;
   std::unordered_map<std::string, Entry> processes_;
   std::unordered_map<pid_t, Process*> running_;
-  std::unordered_set<pid_t> transfers_;
+  std::unordered_map<pid_t, Transfer> transfers_;
+  FileWorkers file_workers_;
+  ForeignMounts mounts_;
   uint64_t next_session_ = 1;
   std::unordered_map<uint64_t, std::unique_ptr<Session>> sessions_;
   std::vector<uint64_t> to_flush_;

@@ -52,7 +52,7 @@ void Session::ReadFrames() {
 
 bool Session::Dispatch() {
   while (!closed_ && !broken_) {
-    if (waiting_ || removal_ || queue_.size() > kMaxQueued) return false;
+    if (waiting_ || rehearsing_ || queue_.size() > kMaxQueued) return false;
     auto frame = reader_.Next();
     if (frame && !*frame) return true;
     base::Status handled = frame ? HandleFrame(**frame) : std::move(frame).error();
@@ -68,17 +68,18 @@ void Session::Break(const base::Error& error) {
   Answer(std::move(reply));
   broken_ = true;
   attached_.reset();
-  transfer_.reset();
-  file_watch_.reset();
-  removal_.reset();
-  receiver_.reset();
+  transfer_ = nullptr;
+  file_works_.clear();
+  rehearsal_.reset();
 }
 
 void Session::Close() {
   if (std::exchange(closed_, true)) return;
   watch_.Reset();
   attached_.reset();
-  file_watch_.reset();
+  transfer_ = nullptr;
+  file_works_.clear();
+  rehearsal_.reset();
   socket_.Reset();
   server_.Closed(*this);
 }
@@ -92,65 +93,22 @@ void Session::Answer(Reply reply) {
 
 void Session::Flush() {
   if (closed_) return;
-  if (removal_ && !removal_->Fill(queue_)) removal_.reset();
   Pump();
   if (closed_) return;
-  if (removal_) Wake();  // the next piece of it, after what else there is to do
   if (broken_ && queue_.empty()) return Close();
   if (attached_) {
     // May read more output, which schedules the next flush.
     attached_->process().ReadOn();
   }
+  GoOnWithFiles();
   // Frames that have been read may have waited, too.
   if (queue_.size() <= kMaxQueued) ReadFrames();
 }
 
 void Session::Pump() {
-  base::Result<bool> blocked = false;
-  if (attached_) {
-    blocked = attached_->Pump(socket_.get());
-  } else if (transfer_) {
-    blocked = PumpTransfer();
-  } else if (file_watch_) {
-    blocked = PumpChanges();
-  } else if (base::Status sent = queue_.Flush(socket_.get()); !sent) {
-    blocked = std::move(sent).error();
-  }
-  if (!blocked) Close();
-}
-
-base::Result<bool> Session::PumpTransfer() {
-  // At most so many pieces in a row, so that a fast reader does not keep the others waiting.
-  for (int turn = 0; turn < 16; ++turn) {
-    TRY(queue_.Flush(socket_.get()));
-    if (!queue_.empty()) return true;
-    if (!transfer_) return false;
-    if (!transfer_->Fill(queue_)) {
-      transfer_.reset();
-      spent_ = true;
-    }
-  }
-  Wake();
-  return false;
-}
-
-base::Result<bool> Session::PumpChanges() {
-  for (int turn = 0; turn < 16; ++turn) {
-    TRY(queue_.Flush(socket_.get()));
-    if (!queue_.empty()) return true;
-    if (!file_watch_) return false;
-    switch (file_watch_->Fill(queue_)) {
-      case FileWatch::Filled::kMore:
-        break;
-      case FileWatch::Filled::kQuiet:
-        return false;
-      case FileWatch::Filled::kOver:
-        file_watch_.reset();
-        spent_ = true;
-    }
-  }
-  Wake();
-  return false;
+  const bool sent = attached_ ? attached_->Pump(socket_.get()).has_value()
+                              : queue_.Flush(socket_.get()).has_value();
+  if (!sent) Close();
 }
 
 base::Status Session::HandleFrame(const Frame& frame) {
@@ -207,29 +165,7 @@ base::Status Session::HandleData(const Frame& frame) {
     if (!attached_->input()) return base::Fail(base::ErrorCode::kProtocol, "data without input");
     return attached_->process().Input(frame.stream, frame.payload);
   }
-  if (!receiver_ || frame.stream != kStdin) {
-    if (spent_) return {};
-    return base::Fail(base::ErrorCode::kProtocol, "data on stream {}", frame.stream);
-  }
-  if (frame.payload.size() > receiver_credit_) {
-    return base::Fail(base::ErrorCode::kProtocol, "data without credit");
-  }
-  receiver_credit_ -= frame.payload.size();
-  if (auto written = receiver_->Write(frame.payload); !written) {
-    Reply reply;
-    reply.seq = receiver_seq_;
-    reply.failure = written.error();
-    receiver_.reset();
-    spent_ = true;
-    Answer(std::move(reply));
-    return {};
-  }
-  if (receiver_credit_ <= kCreditWindow / 2) {
-    queue_.AppendCredit(kStdin, static_cast<uint32_t>(kCreditWindow - receiver_credit_));
-    receiver_credit_ = kCreditWindow;
-    Wake();
-  }
-  return {};
+  return TakeFileData(frame);
 }
 
 base::Status Session::HandleEnd(const Frame& frame) {
@@ -237,21 +173,7 @@ base::Status Session::HandleEnd(const Frame& frame) {
     if (!attached_->input()) return base::Fail(base::ErrorCode::kProtocol, "end without input");
     return attached_->process().EndInput(frame.stream);
   }
-  if (spent_) return {};
-  if (!receiver_ || frame.stream != kStdin) {
-    return base::Fail(base::ErrorCode::kProtocol, "the end of stream {}", frame.stream);
-  }
-  Reply reply;
-  reply.seq = receiver_seq_;
-  if (auto status = receiver_->Finish()) {
-    reply.file = *status;
-  } else {
-    reply.failure = status.error();
-  }
-  receiver_.reset();
-  spent_ = true;
-  Answer(std::move(reply));
-  return {};
+  return TakeFileData(frame);
 }
 
 }  // namespace msb::agent

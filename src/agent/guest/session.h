@@ -1,20 +1,21 @@
 // Session: one connection of the host: its frames in and out, and what it is used for: plain
-// requests, one attachment, or one transfer. A tree's transfer takes the connection away from it.
+// requests, one attachment, or one transfer. What touches files is done elsewhere (file_workers.h);
+// a tree's transfer takes the connection away from it.
 //
-// Owned by the Server, which destroys it after the event in which closed() became true. Input is
-// bounded by the frame limit and by credit; replies by stopping to read requests while the host
-// does not read them. A broken frame is answered with a Failure and ends the connection. One
-// thread.
+// Owned by the Server, which destroys it after the event in which closed() became true, and with it
+// all that it has begun. Input is bounded by the frame limit and by credit; replies by stopping to
+// read requests while the host does not read them. A broken frame is answered with a Failure and
+// ends the connection. One thread.
 #pragma once
 
+#include <list>
 #include <memory>
 #include <string_view>
 
 #include "src/agent/frame.h"
 #include "src/agent/guest/attached.h"
 #include "src/agent/guest/failure.h"
-#include "src/agent/guest/file_watch.h"
-#include "src/agent/guest/files.h"
+#include "src/agent/guest/file_workers.h"
 #include "src/agent/protocol.h"
 #include "src/base/event_loop.h"
 #include "src/base/unique_fd.h"
@@ -57,8 +58,6 @@ class Session {
   void Break(const base::Error& error);
   void Close();
   void Pump();
-  base::Result<bool> PumpTransfer();  // true: the socket takes no more
-  base::Result<bool> PumpChanges();   // likewise
   void Wake();
 
   // --- requests (session_requests.cc)
@@ -71,17 +70,28 @@ class Session {
   static std::unexpected<Failure> RefuseInUse();
 
   // --- requests about files (session_files.cc)
-  static bool IsAboutFiles(const Request& request);
-  Outcome<std::optional<Reply>> ServeFile(const Request& request);  // nothing: answered later
-  Outcome<Reply> ServeFileNow(const Request& request, const Identity& user);
-  Outcome<Reply> ServeReadFile(const ReadFile& request, const Identity& user);
-  Outcome<void> BeginWriteFile(const WriteFile& request, const Identity& user, uint32_t seq);
-  Outcome<void> BeginList(const ListDirectory& request, const Identity& user, uint32_t seq);
-  Outcome<void> BeginRemove(const Remove& request, const Identity& user, uint32_t seq);
-  Outcome<Reply> BeginWatch(const WatchFiles& request, const Identity& user);
-  Outcome<void> HandOver(const Request& request, const Identity& user);
+  struct FileWork {
+    std::unique_ptr<FileTask> task;
+    uint32_t seq = 0;
+    bool replied = false;
+    bool more = false;        // when it is told to go on
+    bool takes_data = false;  // until its end
+  };
+  using FileWorks = std::list<FileWork>;
+  Outcome<void> ServeFile(const Request& request);  // answered later
+  Outcome<void> BeginFileWork(const Request& request);
+  Outcome<void> HandOver(const Request& request);
+  Outcome<void> RehearseExec(const Request& request);
+  void OnRehearsed(const std::optional<Failure>& failure);
+  void OnFileFrame(FileWorks::iterator work, const Frame& frame);
+  void OnFileTurn(FileWorks::iterator work, Turn turn, size_t taken);
+  void OnFileLost(FileWorks::iterator work, const Failure& failure);
+  void EndFileWork(FileWorks::iterator work);
+  void GoOnWithFiles();
+  base::Status TakeFileData(const Frame& frame);
+  void GrantCredit();
 
-  bool used() const { return attached_ || transfer_ || file_watch_ || receiver_ || spent_; }
+  bool used() const { return attached_ || transfer_ || spent_; }
 
   Server& server_;
   const uint64_t number_;
@@ -90,13 +100,13 @@ class Session {
   FrameReader reader_{kBufferBytes, kMaxPayload};
   FrameQueue queue_;
   std::unique_ptr<Attached> attached_;
-  std::unique_ptr<Transfer> transfer_;
-  std::unique_ptr<Transfer> removal_;  // later requests wait for it
-  std::unique_ptr<FileWatch> file_watch_;
-  std::unique_ptr<FileReceiver> receiver_;
-  uint32_t receiver_seq_ = 0;
-  size_t receiver_credit_ = 0;      // granted, not arrived
-  std::optional<Request> waiting_;  // for the root
+  FileWorks file_works_;
+  FileWork* transfer_ = nullptr;       // of them, the one that uses up the connection
+  size_t credit_ = 0;                  // of a write: granted, not arrived
+  size_t taken_over_ = 0;              // likewise: arrived, not written
+  std::optional<Request> waiting_;     // for the root
+  std::optional<Request> rehearsing_;  // an exec; later requests wait for it
+  std::unique_ptr<FileTask> rehearsal_;
   bool greeted_ = false;
   bool spent_ = false;   // its transfer or attachment is over: data that still comes is dropped
   bool broken_ = false;  // closes once the queue is sent

@@ -1,147 +1,126 @@
-// What each request about files does: see the comments of src/agent/protocol.h.
+// What becomes of requests about files: a worker does them (file_workers.h), step by step; here are
+// the frames and the credit between it and the host.
+#include <algorithm>
 #include <utility>
 
-#include "src/agent/guest/file_changes.h"
-#include "src/agent/guest/listing.h"
+#include "src/agent/guest/file_request.h"
 #include "src/agent/guest/server.h"
 #include "src/agent/guest/session.h"
 #include "src/agent/guest/tree_transfer.h"
+#include "src/base/json.h"
 
 namespace msb::agent {
-namespace {
 
-Outcome<Reply> ReplyOf(Outcome<void> outcome) {
-  if (!outcome) return std::unexpected(outcome.error());
-  return Reply();
+Outcome<void> Session::ServeFile(const Request& request) {
+  if (UsesUpConnection(request) && used()) return RefuseInUse();
+  if (request.pack || request.unpack) return HandOver(request);
+  return BeginFileWork(request);
 }
 
-// Whose rights a request about files asks for.
-const base::Bytes& UserIn(const Request& request) {
-  if (request.read_file) return request.read_file->user;
-  if (request.write_file) return request.write_file->user;
-  if (request.stat_file) return request.stat_file->user;
-  if (request.list_directory) return request.list_directory->user;
-  if (request.make_directory) return request.make_directory->user;
-  if (request.remove) return request.remove->user;
-  if (request.rename) return request.rename->user;
-  if (request.change_mode) return request.change_mode->user;
-  if (request.make_symlink) return request.make_symlink->user;
-  if (request.read_symlink) return request.read_symlink->user;
-  if (request.pack) return request.pack->user;
-  if (request.unpack) return request.unpack->user;
-  return request.watch_files->user;
-}
-
-}  // namespace
-
-bool Session::IsAboutFiles(const Request& request) {
-  return request.read_file || request.write_file || request.stat_file || request.list_directory ||
-         request.make_directory || request.remove || request.rename || request.change_mode ||
-         request.make_symlink || request.read_symlink || request.pack || request.unpack ||
-         request.watch_files;
-}
-
-Outcome<std::optional<Reply>> Session::ServeFile(const Request& request) {
-  const bool transfers = request.read_file || request.write_file || request.list_directory ||
-                         request.pack || request.unpack || request.watch_files;
-  if (transfers && used()) return RefuseInUse();
-  const base::Bytes& name = UserIn(request);
-  Identity user;
-  if (!name.empty()) {
-    auto identity = server_.ResolveUser(name.data);
-    if (!identity) return Refuse(FailureCode::kNoSuchUser, identity.error());
-    user = *std::move(identity);
+Outcome<void> Session::BeginFileWork(const Request& request) {
+  const auto work = file_works_.emplace(file_works_.end());
+  work->seq = request.seq;
+  auto task = server_.BeginFileTask(
+      request, {.on_frame = [this, work](const Frame& frame) { OnFileFrame(work, frame); },
+                .on_turn = [this, work](Turn turn, size_t taken) { OnFileTurn(work, turn, taken); },
+                .on_lost = [this, work](const Failure& failure) { OnFileLost(work, failure); }});
+  if (!task) {
+    file_works_.erase(work);
+    return std::unexpected(task.error());
   }
-  auto later = [](Outcome<void> begun) -> Outcome<std::optional<Reply>> {
-    if (!begun) return std::unexpected(begun.error());
-    return std::nullopt;
-  };
-  if (request.write_file) return later(BeginWriteFile(*request.write_file, user, request.seq));
-  if (request.list_directory) return later(BeginList(*request.list_directory, user, request.seq));
-  if (request.remove) return later(BeginRemove(*request.remove, user, request.seq));
-  if (request.watch_files) {
-    auto begun = BeginWatch(*request.watch_files, user);
-    if (!begun) return std::unexpected(begun.error());
-    return *std::move(begun);
-  }
-  if (request.pack || request.unpack) return later(HandOver(request, user));
-  auto reply =
-      request.read_file ? ServeReadFile(*request.read_file, user) : ServeFileNow(request, user);
-  if (!reply) return std::unexpected(reply.error());
-  return *std::move(reply);
-}
-
-Outcome<Reply> Session::ServeFileNow(const Request& request, const Identity& user) {
-  if (request.make_directory) return ReplyOf(MakeDirectoryAs(*request.make_directory, user));
-  if (request.rename) return ReplyOf(RenameAs(*request.rename, user));
-  if (request.change_mode) return ReplyOf(ChangeModeAs(*request.change_mode, user));
-  if (request.make_symlink) return ReplyOf(MakeSymlinkAs(*request.make_symlink, user));
-  Reply reply;
-  if (request.read_symlink) {
-    auto target = ReadSymlinkAs(*request.read_symlink, user);
-    if (!target) return std::unexpected(target.error());
-    reply.target = *std::move(target);
-    return reply;
-  }
-  auto status = DescribeFile(*request.stat_file, user);
-  if (!status) return std::unexpected(status.error());
-  reply.file = *status;
-  return reply;
-}
-
-Outcome<Reply> Session::ServeReadFile(const ReadFile& request, const Identity& user) {
-  auto opened = OpenForReading(request, user);
-  if (!opened) return std::unexpected(opened.error());
-  transfer_ = std::move(opened->transfer);
-  Reply reply;
-  reply.file = opened->status;
-  return reply;
-}
-
-// Answered when all is written.
-Outcome<void> Session::BeginWriteFile(const WriteFile& request, const Identity& user,
-                                      uint32_t seq) {
-  auto receiver = FileReceiver::Create(request, user);
-  if (!receiver) return std::unexpected(receiver.error());
-  receiver_ = *std::move(receiver);
-  receiver_credit_ = kInitialCredit;
-  receiver_seq_ = seq;
+  work->task = *std::move(task);
+  if (!UsesUpConnection(request)) return {};
+  transfer_ = &*work;
+  work->takes_data = request.write_file.has_value();
+  credit_ = work->takes_data ? kInitialCredit : 0;
   return {};
 }
 
-Outcome<void> Session::BeginList(const ListDirectory& request, const Identity& user, uint32_t seq) {
-  auto listing = OpenListing(request, user, seq);
-  if (!listing) return std::unexpected(listing.error());
-  transfer_ = *std::move(listing);
+void Session::OnFileFrame(FileWorks::iterator work, const Frame& frame) {
+  if (frame.type == FrameType::kReply) work->replied = true;
+  queue_.Append(frame.type, frame.stream, frame.payload);
   Wake();
-  return {};
 }
 
-Outcome<void> Session::BeginRemove(const Remove& request, const Identity& user, uint32_t seq) {
-  auto removal = BeginRemoval(request, user, seq);
-  if (!removal) return std::unexpected(removal.error());
-  removal_ = *std::move(removal);
+void Session::OnFileTurn(FileWorks::iterator work, Turn turn, size_t taken) {
+  switch (turn) {
+    case Turn::kFinished:
+      return EndFileWork(work);
+    case Turn::kNext:
+      work->more = true;
+      return Wake();
+    case Turn::kData:
+      taken_over_ -= std::min(taken, taken_over_);
+      return GrantCredit();
+    case Turn::kChanges:
+    case Turn::kBusy:
+      return;
+  }
+}
+
+void Session::OnFileLost(FileWorks::iterator work, const Failure& failure) {
+  if (work->replied && transfer_ == &*work) {
+    Event event;
+    event.broken = failure;
+    queue_.Append(FrameType::kEvent, 0, base::json::Write(event));
+  } else if (!work->replied) {
+    Reply reply;
+    reply.seq = work->seq;
+    reply.failure = failure;
+    queue_.Append(FrameType::kReply, 0, base::json::Write(reply));
+  }
+  EndFileWork(work);
+}
+
+void Session::EndFileWork(FileWorks::iterator work) {
+  if (transfer_ == &*work) {
+    transfer_ = nullptr;
+    spent_ = true;
+  }
+  file_works_.erase(work);
   Wake();
+}
+
+// What has more for the host gets on as long as the host reads.
+void Session::GoOnWithFiles() {
+  if (transfer_ == nullptr || !transfer_->more || queue_.size() > kMaxQueued / 2) return;
+  transfer_->more = false;
+  transfer_->task->Next();
+}
+
+// Data, or its end.
+base::Status Session::TakeFileData(const Frame& frame) {
+  if (transfer_ == nullptr || !transfer_->takes_data || frame.stream != kStdin) {
+    if (spent_) return {};
+    return base::Fail(base::ErrorCode::kProtocol, "data, or an end, on stream {}", frame.stream);
+  }
+  if (frame.type == FrameType::kEnd) {
+    transfer_->takes_data = false;
+    transfer_->task->End();
+    return {};
+  }
+  if (frame.payload.size() > credit_) {
+    return base::Fail(base::ErrorCode::kProtocol, "data without credit");
+  }
+  credit_ -= frame.payload.size();
+  taken_over_ += frame.payload.size();
+  transfer_->task->Data(frame.payload);
   return {};
 }
 
-Outcome<Reply> Session::BeginWatch(const WatchFiles& request, const Identity& user) {
-  auto begun = FileWatch::Begin(server_.loop(), request, user, [this] { Wake(); });
-  if (!begun) return std::unexpected(begun.error());
-  file_watch_ = std::move(begun->watch);
-  Reply reply;
-  reply.file = begun->status;
-  return reply;
+// For what has been written.
+void Session::GrantCredit() {
+  if (credit_ + taken_over_ > kCreditWindow / 2) return;
+  const size_t granted = kCreditWindow - credit_ - taken_over_;
+  queue_.AppendCredit(kStdin, static_cast<uint32_t>(granted));
+  credit_ += granted;
+  Wake();
 }
 
 // The connection is the child's from here on.
-Outcome<void> Session::HandOver(const Request& request, const Identity& user) {
+Outcome<void> Session::HandOver(const Request& request) {
   auto started = server_.StartTransfer(
-      {.socket_fd = socket_.get(),
-       .queue = queue_,
-       .reader = reader_,
-       .identity = user,
-       .cgroup_fd = -1},
+      {.socket_fd = socket_.get(), .queue = queue_, .reader = reader_, .user = UserOf(request)},
       [&](TransferChannel& channel) {
         if (request.pack) {
           PackTree(*request.pack, request.seq, channel);
@@ -149,12 +128,47 @@ Outcome<void> Session::HandOver(const Request& request, const Identity& user) {
           UnpackTree(*request.unpack, request.seq, channel);
         }
       },
-      [&](TransferChannel& channel, const base::Error& why) {
-        RefuseTransfer(FileFailure(why), request.seq, channel);
+      [&](TransferChannel& channel, const Failure& why) {
+        RefuseTransfer(why, request.seq, channel);
       });
   if (!started) return started;
   Close();
   return {};
+}
+
+// Starting a program looks up paths, in this process: once somebody else has got through to them.
+Outcome<void> Session::RehearseExec(const Request& request) {
+  if (used()) return RefuseInUse();
+  const auto failure = std::make_shared<std::optional<Failure>>();
+  auto task = server_.BeginFileTask(
+      request, {.on_frame =
+                    [failure](const Frame& frame) {
+                      if (auto reply = base::json::Parse<Reply>(frame.payload)) {
+                        *failure = reply->failure;
+                      }
+                    },
+                .on_turn = [this, failure](Turn, size_t) { OnRehearsed(*failure); },
+                .on_lost = [this](const Failure& lost) { OnRehearsed(lost); }});
+  if (!task) return std::unexpected(task.error());
+  rehearsal_ = *std::move(task);
+  rehearsing_ = request;
+  return {};
+}
+
+void Session::OnRehearsed(const std::optional<Failure>& failure) {
+  const std::unique_ptr<FileTask> over = std::move(rehearsal_);
+  const Request request = *rehearsing_;
+  if (failure) {
+    spent_ = true;
+    Reply reply;
+    reply.seq = request.seq;
+    reply.failure = failure;
+    Answer(std::move(reply));
+  } else {
+    Serve(request);
+  }
+  rehearsing_.reset();
+  Wake();  // for the frames that waited
 }
 
 }  // namespace msb::agent

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "src/agent/guest/file_request.h"
 #include "src/agent/guest/process.h"
 #include "src/agent/guest/server.h"
 #include "src/agent/guest/session.h"
@@ -68,10 +69,10 @@ void Session::Serve(const Request& request) {
     reply = std::unexpected(process.error());
   } else if (request.shutdown) {
     return server_.Shutdown(*request.shutdown, number_, request.seq);
-  } else if (IsAboutFiles(request)) {
-    auto served = ServeFile(request);
-    if (served && !*served) return;  // answered later
-    reply = served ? Outcome<Reply>(**std::move(served)) : std::unexpected(served.error());
+  } else if (IsAboutFiles(request) || (request.exec && !rehearsing_ && server_.ExecMayWait())) {
+    auto begun = request.exec ? RehearseExec(request) : ServeFile(request);
+    if (begun) return;  // answered later
+    reply = std::unexpected(begun.error());
   } else {
     reply = ServeNow(request);
   }

@@ -78,9 +78,9 @@ struct Program {
 
 class ServerTest : public testing::Test {
  protected:
-  ServerTest() {
+  explicit ServerTest(const Server::Options& options = {}) {
     loop = base::EventLoop::Create().value();
-    server = Server::Create(*loop, machine, {}).value();
+    server = Server::Create(*loop, machine, options).value();
     control = Control::Create(*loop, Connect(), {}).value();
   }
 

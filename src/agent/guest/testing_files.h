@@ -18,6 +18,7 @@ namespace msb::agent {
 
 class FilesTest : public ServerTest {
  protected:
+  using ServerTest::ServerTest;
   void SetUp() override {
     Configure();
     top = testing::TempDir() + "files_" + base::RandomHex(4);

@@ -1,4 +1,4 @@
-// Transfer: what takes longer than a moment, done in pieces between the other events of the agent.
+// Transfer: what takes longer than a moment, done in pieces, as the host takes them.
 #pragma once
 
 #include "src/agent/frame.h"

@@ -1,6 +1,5 @@
 #include "src/agent/guest/transfer_process.h"
 
-#include <fcntl.h>
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -8,8 +7,8 @@
 #include <unistd.h>
 
 #include <array>
-#include <limits>
 
+#include "src/agent/guest/child_process.h"
 #include "src/base/sys.h"
 
 namespace msb::agent {
@@ -18,24 +17,22 @@ namespace {
 constexpr size_t kGather = 64 * 1024;
 constexpr size_t kLargePiece = 16 * 1024;  // sent as it is
 
-// Every descriptor but the standard ones and this: others' connections would stay open with us.
-void CloseOthers(int keep) {
-  if (keep > 3) ::close_range(3, static_cast<unsigned>(keep) - 1, 0);
-  ::close_range(static_cast<unsigned>(keep) + 1, std::numeric_limits<unsigned>::max(), 0);
-}
-
-base::Status EnterCgroup(int cgroup_fd) {
-  if (cgroup_fd < 0) return {};
-  const base::UniqueFd members = TRY(base::OpenFileAt(cgroup_fd, "cgroup.procs", O_WRONLY));
-  return base::WriteFull(members.get(), "0");
-}
-
 base::Status Become(const Identity& identity) {
   if (identity.uid == 0 && identity.gid == 0) return {};
   if (::setgroups(identity.groups.size(), identity.groups.data()) < 0 ||
       ::setresgid(identity.gid, identity.gid, identity.gid) < 0 ||
       ::setresuid(identity.uid, identity.uid, identity.uid) < 0) {
     return base::FailErrno("cannot become user {}", identity.uid);
+  }
+  return {};
+}
+
+Outcome<void> BecomeUser(const base::Bytes& user, const UserLookup& lookup) {
+  if (user.empty()) return {};
+  const auto identity = lookup(user.data);
+  if (!identity) return Refuse(FailureCode::kNoSuchUser, identity.error());
+  if (const base::Status became = Become(*identity); !became) {
+    return std::unexpected(FileFailure(became.error()));
   }
   return {};
 }
@@ -120,24 +117,23 @@ void TransferChannel::AwaitHangUp() {
   }
 }
 
-base::Result<pid_t> StartTransferProcess(
-    const HandedOver& connection, const std::function<void(TransferChannel&)>& work,
-    const std::function<void(TransferChannel&, const base::Error&)>& refuse) {
+base::Result<pid_t> StartTransferProcess(const HandedOver& connection, int cgroup_fd,
+                                         const TransferWork& work) {
   const pid_t pid = ::fork();
   if (pid < 0) return base::FailErrno("cannot create a process");
   if (pid > 0) return pid;
 
-  base::Status ready = EnterCgroup(connection.cgroup_fd);
+  base::Status ready = EnterCgroup(cgroup_fd);
   CloseOthers(connection.socket_fd);
   ::umask(0);  // modes are the host's choice
   base::RaiseOpenFileLimit();
-  if (ready) ready = Become(connection.identity);
   if (ready) ready = base::SetNonBlocking(connection.socket_fd, false);
   TransferChannel channel(connection.socket_fd, connection.queue, connection.reader);
-  if (ready) {
-    work(channel);
+  if (auto begun = ready ? BecomeUser(connection.user, work.lookup)
+                         : std::unexpected(FileFailure(ready.error()))) {
+    work.work(channel);
   } else {
-    refuse(channel, ready.error());
+    work.refuse(channel, begun.error());
   }
   if (channel.Flush()) channel.AwaitHangUp();
   ::_exit(0);  // nothing of the parent's is to be destroyed or flushed

@@ -15,6 +15,7 @@
 
 #include "src/agent/frame.h"
 #include "src/agent/guest/accounts.h"
+#include "src/agent/guest/failure.h"
 #include "src/agent/protocol.h"
 #include "src/base/result.h"
 
@@ -47,17 +48,22 @@ class TransferChannel {
 };
 
 struct HandedOver {
-  int socket_fd;        // borrowed, as are the others: the child has copies
+  int socket_fd;        // borrowed, as is all of it: the child has copies
   FrameQueue& queue;    // what was to be sent
   FrameReader& reader;  // what has been read
-  const Identity& identity;
-  int cgroup_fd;  // -1: the caller's
+  const base::Bytes& user;
 };
 
-// Returns in the parent, with the child's pid. `work` runs in the child, which then waits for the
-// hang-up and ends; `refuse` runs instead if the child cannot become the user.
-base::Result<pid_t> StartTransferProcess(
-    const HandedOver& connection, const std::function<void(TransferChannel&)>& work,
-    const std::function<void(TransferChannel&, const base::Error&)>& refuse);
+// All in the child: `work`, after which it waits for the hang-up and ends; `refuse` instead, if it
+// cannot become the user.
+struct TransferWork {
+  UserLookup lookup;
+  std::function<void(TransferChannel&)> work;
+  std::function<void(TransferChannel&, const Failure&)> refuse;
+};
+
+// Returns in the parent, with the child's pid. `cgroup_fd`: -1, or where the child belongs.
+base::Result<pid_t> StartTransferProcess(const HandedOver& connection, int cgroup_fd,
+                                         const TransferWork& work);
 
 }  // namespace msb::agent

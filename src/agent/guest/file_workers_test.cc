@@ -1,0 +1,170 @@
+// Requests about files that get stuck: what else goes on, and what becomes of them.
+#include "src/agent/guest/file_workers.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/fanotify.h>
+#include <sys/stat.h>
+
+#include <memory>
+#include <vector>
+
+#include "src/agent/guest/testing_files.h"
+
+namespace msb::agent {
+namespace {
+
+class StuckTest : public FilesTest {
+ protected:
+  explicit StuckTest(const Server::Options& options = {.mounts_path = "/dev/null",
+                                                       .file_patience = std::chrono::minutes(10)})
+      : FilesTest(options) {}
+  void SetUp() override {
+    FilesTest::SetUp();
+    Make("/stuck", "content");
+    Make("/fine", "content");
+    // Whoever opens it waits until this descriptor is closed.
+    guard_.Reset(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY));
+    if (!guard_ || ::fanotify_mark(guard_.get(), FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD,
+                                   (top + "/stuck").c_str()) < 0) {
+      GTEST_SKIP() << "needs root, and a kernel with fanotify's permission events";
+    }
+  }
+  void TearDown() override {
+    guard_.Reset();
+    FilesTest::TearDown();
+  }
+
+  struct Reading {
+    Moved moved;
+    std::unique_ptr<FileTransfer> transfer;
+  };
+  std::unique_ptr<Reading> BeginReading(const std::string& name) {
+    auto reading = std::make_unique<Reading>();
+    reading->transfer =
+        FileTransfer::Read(*loop, Connect(), {.path = top + name}, Into(reading->moved)).value();
+    return reading;
+  }
+  std::optional<FailureCode> Stat(const std::string& name) {
+    return Ask([&](auto done) {
+      control->SendStatFile({.path = top + name}, [done](Answer<FileStatus> answer) {
+        if (answer) return done({});
+        done(std::unexpected(answer.error()));
+      });
+    });
+  }
+
+  static pid_t YoungestChild() {
+    std::string children = base::ReadFile("/proc/thread-self/children", 1 << 16).value();
+    children.pop_back();  // a blank after each
+    return std::stoi(children.substr(children.rfind(' ') + 1));
+  }
+
+  base::UniqueFd guard_;
+};
+
+TEST_F(StuckTest, WhatIsStuckKeepsNothingElseWaiting) {
+  std::vector<std::unique_ptr<Reading>> stuck;
+  for (int i = 0; i < 20; ++i) stuck.push_back(BeginReading("/stuck"));
+  EXPECT_EQ(Stat("/fine"), std::nullopt);
+  EXPECT_EQ(Read({.path = top + "/fine"}).data, "content");
+  EXPECT_EQ(List(top).names, (std::vector<std::string>{"fine", "stuck"}));
+  EXPECT_EQ(Execute(Command({"true"}))->exited->ShellCode(), 0);
+  for (const auto& reading : stuck) EXPECT_FALSE(reading->moved.over());
+  guard_.Reset();
+  ASSERT_TRUE(RunUntil([&] {
+    return std::ranges::all_of(stuck, [](const auto& reading) { return reading->moved.over(); });
+  }));
+  for (const auto& reading : stuck) EXPECT_EQ(reading->moved.data, "content");
+}
+
+TEST_F(StuckTest, MoreThanCanBeStuckWaitAndAreDoneWhenSomeAreGone) {
+  std::vector<std::unique_ptr<Reading>> stuck;
+  for (size_t i = 0; i < 2 * FileWorkers::kMaxStuck; ++i) stuck.push_back(BeginReading("/stuck"));
+  ASSERT_TRUE(RunUntil([&] { return server->file_workers() == FileWorkers::kMaxStuck; }));
+  EXPECT_EQ(Execute(Command({"true"}))->exited->ShellCode(), 0);
+  stuck.resize(FileWorkers::kMaxStuck);
+  stuck.erase(stuck.begin());
+  EXPECT_EQ(Stat("/fine"), std::nullopt);
+}
+
+TEST_F(StuckTest, WhatNobodyWaitsForAnyMoreIsKilled) {
+  auto reading = BeginReading("/stuck");
+  ASSERT_TRUE(RunUntil([&] { return server->file_workers() == 1; }));
+  reading.reset();
+  EXPECT_TRUE(RunUntil([&] { return server->file_workers() == 0; }));
+}
+
+TEST_F(StuckTest, AWorkerThatIsKilledFailsItsRequestAlone) {
+  auto reading = BeginReading("/stuck");
+  ASSERT_TRUE(RunUntil([&] { return server->file_workers() == 1; }));
+  ASSERT_EQ(::kill(YoungestChild(), SIGKILL), 0);
+  ASSERT_TRUE(RunUntil([&] { return reading->moved.over(); }));
+  EXPECT_NE(reading->moved.failed->message.data.find("was killed"), std::string::npos);
+  EXPECT_EQ(Stat("/fine"), std::nullopt);
+}
+
+class ImpatientTest : public StuckTest {
+ protected:
+  // What is mounted cannot be read, and so may be anything.
+  ImpatientTest()
+      : StuckTest(
+            {.mounts_path = "/nonexistent", .file_patience = std::chrono::milliseconds(200)}) {}
+};
+
+TEST_F(ImpatientTest, WhatIsStuckForTooLongFailsWithItsPath) {
+  auto reading = BeginReading("/stuck");
+  ASSERT_TRUE(RunUntil([&] { return reading->moved.over(); }));
+  EXPECT_EQ(reading->moved.failed->code, FailureCode::kTimeout);
+  EXPECT_NE(reading->moved.failed->message.data.find(top + "/stuck"), std::string::npos);
+  EXPECT_TRUE(RunUntil([&] { return server->file_workers() == 0; }));
+}
+
+TEST_F(ImpatientTest, WhatWaitsForTheSameMountFailsWithIt) {
+  std::vector<std::unique_ptr<Reading>> stuck;
+  for (size_t i = 0; i < 10 * FileWorkers::kMaxStuckInMount; ++i) {
+    stuck.push_back(BeginReading("/stuck"));
+  }
+  ASSERT_TRUE(RunUntil([&] {
+    return std::ranges::all_of(stuck, [](const auto& reading) { return reading->moved.over(); });
+  }));
+  for (const auto& reading : stuck) {
+    EXPECT_EQ(reading->moved.failed->code, FailureCode::kTimeout);
+  }
+  EXPECT_EQ(Stat("/fine"), std::nullopt);
+}
+
+TEST_F(ImpatientTest, WaitingForTheHostIsNotBeingStuck) {
+  Make("/big", std::string(8 << 20, 'x'));
+  auto reading = BeginReading("/big");
+  ASSERT_TRUE(RunUntil([&] { return reading->moved.opened.has_value(); }));
+  reading->transfer->Pause();
+  auto stuck = BeginReading("/stuck");  // takes as long as our patience lasts
+  ASSERT_TRUE(RunUntil([&] { return stuck->moved.over(); }));
+  reading->transfer->Resume();
+  ASSERT_TRUE(RunUntil([&] { return reading->moved.over(); }));
+  EXPECT_EQ(reading->moved.data.size(), size_t{8} << 20);
+}
+
+TEST_F(ImpatientTest, AProgramThatIsStuckBeforeItRunsFailsAlone) {
+  ASSERT_EQ(::chmod((top + "/stuck").c_str(), 0755), 0);
+  const auto stuck = Begin(Command({top + "/stuck"}));
+  EXPECT_EQ(Execute(Command({"true"}))->exited->ShellCode(), 0);
+  EXPECT_EQ(Execute(Command({"/nonexistent"}))->failed->code, FailureCode::kProgramMissing);
+  ASSERT_TRUE(RunUntil([&] { return stuck->over(); }));
+  EXPECT_EQ(stuck->failed->code, FailureCode::kTimeout);
+  EXPECT_TRUE(RunUntil([&] { return server->processes() == 0; }));
+}
+
+TEST_F(ImpatientTest, WhatIsSentAheadToAProgramArrivesOnceItRuns) {
+  Exec exec = Command({"cat"});
+  exec.stdin_mode = StdinMode::kStream;
+  auto run = Begin(exec);
+  EXPECT_EQ(run->attachment->WriteStdin("ahead"), 5u);
+  run->attachment->CloseStdin();
+  run = Finish(std::move(run));
+  EXPECT_EQ(run->out, "ahead");
+}
+
+}  // namespace
+}  // namespace msb::agent
