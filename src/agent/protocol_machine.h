@@ -25,6 +25,13 @@ struct Upper {
 };
 BOOST_DESCRIBE_STRUCT(Upper, (), (device, temporary))
 
+struct GivenFile {
+  base::Bytes path = {};  // absolute, in the workload's root; its directories are made
+  base::Bytes content = {};
+  uint32_t mode = 0644;
+};
+BOOST_DESCRIBE_STRUCT(GivenFile, (), (path, content, mode))
+
 // The first request of a machine's life, once. Requests that need a root wait for it.
 struct Configure {
   std::string epoch = {};    // 128-bit id of this boot, hexadecimal
@@ -37,10 +44,11 @@ struct Configure {
   std::vector<base::Bytes> nameservers = {};  // addresses
   std::vector<base::Bytes> search = {};
   std::vector<base::Bytes> hosts = {};  // further lines of /etc/hosts
+  std::vector<GivenFile> files = {};    // there before any program runs
 };
 BOOST_DESCRIBE_STRUCT(Configure, (),
                       (epoch, clock_ns, entropy, hostname, lowers, upper, volumes, nameservers,
-                       search, hosts))
+                       search, hosts, files))
 
 struct Configured {
   uint64_t configure_us = 0;  // how long it took in the guest

@@ -13,12 +13,26 @@ namespace {
 using base::ErrorCode;
 using base::Fail;
 
+constexpr const char* kScriptsDirectory = "/.sandbox/scripts";
+
 // The program that the sandbox is started with, if there is one.
 std::optional<std::string> StartScript(const api::Config& config) {
   if (config.exec) return config.exec;
   const auto start = config.scripts.find("start");
   if (start != config.scripts.end()) return start->second;
   return std::nullopt;
+}
+
+// As files, for the programs of the sandbox to call.
+std::vector<agent::GivenFile> ScriptsOf(const api::Config& config) {
+  std::vector<agent::GivenFile> files;
+  for (const auto& [name, script] : config.scripts) {
+    const std::string text =
+        script.starts_with("#!") ? script : fmt::format("#!{}\n{}\n", *config.shell, script);
+    files.push_back(
+        {.path = fmt::format("{}/{}", kScriptsDirectory, name), .content = text, .mode = 0755});
+  }
+  return files;
 }
 
 std::vector<base::Bytes> BytesOf(const std::vector<std::string>& texts) {
@@ -61,6 +75,7 @@ base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string
   plan.spec.defaults = sandbox::DefaultsOf(image_config, {.env = BytesOf(config.envs),
                                                           .workdir = config.workdir.value_or(""),
                                                           .user = config.user.value_or("")});
+  plan.spec.configure.files = ScriptsOf(config);
   if (const auto script = StartScript(config)) {
     agent::Exec& program = plan.spec.program.emplace();
     program.id = agent::NewProcessId();

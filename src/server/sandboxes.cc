@@ -13,8 +13,6 @@ namespace {
 using base::ErrorCode;
 using base::Fail;
 
-constexpr const char* kScriptsDirectory = "/.sandbox/scripts";
-
 struct Outcome {
   explicit Outcome(boost::asio::any_io_executor executor) : known(std::move(executor)) {}
   Event known;
@@ -167,11 +165,8 @@ Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& 
     co_return Fail(ErrorCode::kSystem, "sandbox {} could not be started: {}", key.name,
                    base::EscapeForTerminal(outcome->failed->message));
   }
-  CO_TRY(const auto instance, Running(key, entry));
-  const base::Status scripts = co_await PutScripts(*instance, config);
-  // Without them it is not what was asked for.
-  if (!scripts) (void)co_await instance->Stop(std::chrono::milliseconds(0));
-  co_return scripts;
+  CO_TRY(Running(key, entry));
+  co_return base::Status();
 }
 
 Async<void> Sandboxes::Sweep() {
@@ -179,24 +174,6 @@ Async<void> Sandboxes::Sweep() {
     sandbox::SweepRunDirectories();
     return true;
   });
-}
-
-Async<base::Status> Sandboxes::PutScripts(Instance& instance, const api::Config& config) {
-  if (config.scripts.empty()) co_return base::Status();
-  agent::MakeDirectory make;
-  make.path = kScriptsDirectory;
-  make.parents = true;
-  CO_TRY(co_await instance.guest().MakeDirectory(std::move(make)));
-  for (const auto& [name, script] : config.scripts) {
-    agent::WriteFile write;
-    write.path = fmt::format("{}/{}", kScriptsDirectory, name);
-    write.mode = 0755;
-    const std::string text =
-        script.starts_with("#!") ? script : fmt::format("#!{}\n{}\n", *config.shell, script);
-    CO_TRY([[maybe_unused]] const auto status,
-           co_await instance.guest().WriteFile(std::move(write), text, never_));
-  }
-  co_return base::Status();
 }
 
 // --- stop, remove --------------------------------------------------------------------------------

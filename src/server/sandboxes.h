@@ -86,7 +86,6 @@ class Sandboxes {
                              const Caller& caller, Entry& entry);
   double Percent(const sandbox::State& state, uint64_t cpu_us);
   Async<void> Sweep();
-  Async<base::Status> PutScripts(Instance& instance, const api::Config& config);
 
   Loop& loop_;
   const std::string home_;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "src/agent/guest/etc_files.h"
+#include "src/agent/guest/given_files.h"
 #include "src/agent/guest/mount.h"
 #include "src/agent/guest/plain_directories.h"
 #include "src/base/sys.h"
@@ -214,6 +215,7 @@ base::Result<BuiltRoot> BuildRoot(const Configure& configure) {
     TRY(MountInImage("sysfs", "/sys", "sysfs", kNoSuid | kNoDev | kNoExec));
     TRY(MountAt("cgroup2", "/sys/fs/cgroup", "cgroup2", kNoSuid | kNoDev | kNoExec));
   }
+  TRY(WriteGivenFiles(configure.files));
   return built;
 }
 
