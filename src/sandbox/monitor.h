@@ -119,7 +119,7 @@ class Monitor {
   void OnKernelStatus();
   base::Status ResumeDisks();
 
-  // --- the end
+  // --- the end (monitor_end.cc)
   // Without grace a temporary sandbox is gone when this returns.
   void Stop(EndReason reason, std::chrono::milliseconds grace);
   void AskForShutdown(std::chrono::milliseconds grace);
