@@ -80,12 +80,19 @@ base::Result<std::unique_ptr<PackStream>> Open(const CopyOptions& options, Guest
   return stream;
 }
 
+// What cp(1) leaves of a mode. (Asking for the mask sets it; there is one thread.)
+uint16_t ModeMask() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return static_cast<uint16_t>(0777 & ~mask);
+}
+
 base::Status Extract(PackStream& source, const Target& target, const CopyOptions& options,
                      CopyResult& result) {
   const base::UniqueFd directory = TRY(base::OpenFile(target.directory, O_PATH | O_DIRECTORY));
   image::TarStream stream(source, std::numeric_limits<uint64_t>::max());
   image::TreeExtractor extractor(directory.get(), {.hostile = true,
-                                                   .mode_mask = 0777,
+                                                   .mode_mask = ModeMask(),
                                                    .keep_owners = false,
                                                    .only = target.name,
                                                    .single_file = !options.recursive,

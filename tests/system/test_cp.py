@@ -197,11 +197,20 @@ def test_devices_and_fifos_are_left_out_and_counted(box, tmp_path):
     assert (done.returncode, done.stderr) == (0, b"msb: left out: 1 devices or FIFOs\n")
 
 
+def test_what_comes_out_has_what_the_umask_leaves_of_its_mode(box, tmp_path):
+    inside(box, "mkdir /data/d; touch /data/d/file; chmod 666 /data/d/file; chmod 777 /data/d")
+    cp("-r", f"{box}:/data/d", tmp_path, umask=0o027)
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o750
+    assert stat.S_IMODE((tmp_path / "d/file").stat().st_mode) == 0o640
+    cp(f"{box}:/data/d/file", tmp_path / "all", umask=0)
+    assert stat.S_IMODE((tmp_path / "all").stat().st_mode) == 0o666
+
+
 def test_what_a_guest_gives_special_rights_has_none_here(box, tmp_path):
     inside(box, "mkdir /data/d; cp /bin/busybox /data/d/su; chmod 6755 /data/d/su; chmod 7777 /data/d")
     cp("-r", f"{box}:/data/d", tmp_path)
     assert stat.S_IMODE((tmp_path / "d/su").stat().st_mode) == 0o755
-    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o777
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o755
     assert (tmp_path / "d/su").stat().st_uid == os.geteuid()
 
 
