@@ -404,6 +404,7 @@ def test_on_a_terminal_the_progress_is_one_line_and_quiet_is_quiet(box, tmp_path
 def test_copies_leave_nothing_in_the_guest(box, tmp_path):
     (tmp_path / "file").write_bytes(bytes(100_000))
     state = "ps | grep -c [/]init; ls /proc/1/fd | wc -l"  # the children of the agent have its name
+    cp(tmp_path / "file", f"{box}:/tmp/file")  # the agent keeps who looks at files for it
     before = inside(box, state)
     for _ in range(30):
         cp(tmp_path / "file", f"{box}:/tmp/file")
