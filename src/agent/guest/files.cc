@@ -13,7 +13,7 @@
 namespace msb::agent {
 namespace {
 
-constexpr size_t kPieceBytes = 64 * 1024;
+constexpr size_t kPieceBytes = 256 * 1024;
 
 Outcome<base::UniqueFd> OpenAs(const base::Bytes& path, const Identity& identity, int flags,
                                mode_t mode = 0) {

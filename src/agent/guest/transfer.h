@@ -8,7 +8,7 @@ namespace msb::agent {
 class Transfer {
  public:
   virtual ~Transfer() = default;
-  // Does the next piece and appends the frames it gives (some 64 KiB); false when that was the
+  // Does the next piece and appends the frames it gives (some 256 KiB); false when that was the
   // last.
   virtual bool Fill(FrameQueue& queue) = 0;
 };
