@@ -108,8 +108,9 @@ class ImpatientTest : public StuckTest {
  protected:
   // What is mounted cannot be read, and so may be anything.
   ImpatientTest()
-      : StuckTest(
-            {.mounts_path = "/nonexistent", .file_patience = std::chrono::milliseconds(200)}) {}
+      : StuckTest({.mounts_path = "/nonexistent",
+                   .file_patience = std::chrono::milliseconds(200),
+                   .transfer_grace = std::chrono::milliseconds(50)}) {}
 };
 
 TEST_F(ImpatientTest, WhatIsStuckForTooLongFailsWithItsPath) {
@@ -144,6 +145,34 @@ TEST_F(ImpatientTest, WaitingForTheHostIsNotBeingStuck) {
   reading->transfer->Resume();
   ASSERT_TRUE(RunUntil([&] { return reading->moved.over(); }));
   EXPECT_EQ(reading->moved.data.size(), size_t{8} << 20);
+}
+
+TEST_F(ImpatientTest, WithTooManyOpenFilesOthersWaitAndSomeoneHasToEnd) {
+  Make("/big", std::string(8 << 20, 'x'));
+  std::vector<std::unique_ptr<Reading>> open;
+  for (size_t i = 0; i < FileWorkers::kMaxWorkers; ++i) {
+    open.push_back(BeginReading("/big"));
+    ASSERT_TRUE(RunUntil([&] { return open.back()->moved.opened.has_value(); }));
+    open.back()->transfer->Pause();
+  }
+  auto more = BeginReading("/fine");
+  ASSERT_TRUE(RunUntil([&] { return more->moved.over(); }));
+  EXPECT_EQ(more->moved.failed->code, FailureCode::kBusy);
+  more = BeginReading("/fine");
+  open.pop_back();
+  ASSERT_TRUE(RunUntil([&] { return more->moved.over(); }));
+  EXPECT_EQ(more->moved.data, "content");
+}
+
+TEST_F(ImpatientTest, ACopyThatIsStuckEndsOnceItsHostHasGone) {
+  Moved moved;
+  auto copy = FileTransfer::PackTree(*loop, Connect(),
+                                     {.path = top, .name = "top", .recursive = true}, Into(moved))
+                  .value();
+  ASSERT_TRUE(RunUntil([&] { return moved.opened.has_value(); }));
+  EXPECT_EQ(server->transfers(), 1u);
+  copy.reset();
+  EXPECT_TRUE(RunUntil([&] { return server->transfers() == 0; }));
 }
 
 TEST_F(ImpatientTest, AProgramThatIsStuckBeforeItRunsFailsAlone) {

@@ -154,8 +154,9 @@ base::Status Server::WatchTransfer(pid_t pid, int socket_fd) {
   Transfer& transfer = transfers_[pid];
   transfer.socket = TRY(base::Duplicate(socket_fd));
   transfer.grace = TRY(loop_.AddTimer([pid] { ::kill(pid, SIGKILL); }));
-  transfer.watch = TRY(loop_.Add(transfer.socket.get(), EPOLLRDHUP | EPOLLET,
-                                 [&transfer](uint32_t) { transfer.grace.Arm(kTransferGrace); }));
+  transfer.watch =
+      TRY(loop_.Add(transfer.socket.get(), EPOLLRDHUP | EPOLLET,
+                    [this, &transfer](uint32_t) { transfer.grace.Arm(options_.transfer_grace); }));
   return {};
 }
 

@@ -36,9 +36,9 @@ class Server {
     std::string group_path = "/etc/group";
     std::string mounts_path = "/proc/self/mountinfo";
     std::chrono::milliseconds file_patience{kFilePatience_ms};
+    // What a transfer has to end by itself when its host has gone.
+    std::chrono::milliseconds transfer_grace{5'000};
   };
-  // What a transfer has to end by itself when its host has gone.
-  static constexpr std::chrono::seconds kTransferGrace{5};
 
   static base::Result<std::unique_ptr<Server>> Create(base::EventLoop& loop, Machine& machine,
                                                       Options options);
