@@ -109,7 +109,7 @@ class ImpatientTest : public StuckTest {
   // What is mounted cannot be read, and so may be anything.
   ImpatientTest()
       : StuckTest({.mounts_path = "/nonexistent",
-                   .file_patience = std::chrono::milliseconds(200),
+                   .file_patience = std::chrono::seconds(1),
                    .transfer_grace = std::chrono::milliseconds(50)}) {}
 };
 
