@@ -82,7 +82,7 @@ test("a port that nobody listens on is unreachable", async () => {
 test("an answer that is not the server's is shown", async (t) => {
   await fake(t);
   const sandbox = new msb.PythonSandbox({ name: "garbage" });
-  for (const call of [sandbox.run("1"), sandbox.metrics.all()]) {
+  for (const call of [() => sandbox.run("1"), () => sandbox.metrics.all()]) {
     await assert.rejects(call, (error) => error instanceof msb.UnexpectedResponseError && /502.*Bad Gateway/.test(error.message));
   }
 });
