@@ -175,10 +175,11 @@ base::Status RunTag(const CommonOptions& common, const std::string& source,
 base::Status RunRemove(const CommonOptions& common, const std::vector<std::string>& references,
                        bool force) {
   const Store store = TRY(Store::Open(common.home));
-  const std::vector<DiskPin> pins = force ? std::vector<DiskPin>() : TRY(FindDiskPins(common.home));
+  PinFinder find_pins;
+  if (!force) find_pins = [&] { return FindDiskPins(common.home); };
   Array list;
   std::string text;
-  for (const ImageEntry& entry : TRY(RemoveImages(store, references, pins))) {
+  for (const ImageEntry& entry : TRY(RemoveImages(store, references, find_pins))) {
     const std::string& digest = entry.manifest.digest;
     list.push_back(Object{{"name", entry.name}, {"digest", digest}});
     text += entry.name.empty() ? fmt::format("removed {}\n", digest)

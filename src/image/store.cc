@@ -203,7 +203,7 @@ base::Result<std::string> Store::ReadBlob(const std::string& digest) const {
 base::Result<RunnableImage> Store::OpenForRun(const std::string& reference) const {
   if (DigitsOfDigest(reference).empty()) (void)TRY(ParseReference(reference));
   if (!exists()) return MissingImage(reference);
-  const base::UniqueFd lock = TRY(LockShared());
+  base::UniqueFd lock = TRY(LockShared());
   ImageEntry entry = TRY(Find(reference));
   RunRecord record = TRY(ReadRunRecord(entry).WithContext(HowToRepair(entry)));
   RunnableImage image;
@@ -212,6 +212,7 @@ base::Result<RunnableImage> Store::OpenForRun(const std::string& reference) cons
   image.uuid = record.uuid;
   image.parts = TRY(OpenParts(images_.get(), record).WithContext(HowToRepair(entry)));
   image.config = std::move(record.config);
+  image.lock = std::move(lock);
   return image;
 }
 

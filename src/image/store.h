@@ -43,6 +43,9 @@ struct RunnableImage {
   std::string uuid;    // of the volume
   ImageConfig config;
   std::vector<ImagePart> parts;  // the read-only root disk
+  // The store's, shared: while it is held nobody removes the image, and a disk that is made over it
+  // in the meantime is on record (disk_record.h) before anybody can.
+  base::UniqueFd lock;
 };
 
 // One image of index.json.

@@ -111,6 +111,36 @@ TEST_F(StoreNamesTest, ATagMovesFromTheImageThatHadIt) {
   EXPECT_EQ(Problems(), 0u);
 }
 
+PinFinder Only(const DiskPin& pin) {
+  return [pin] { return base::Result<std::vector<DiskPin>>({pin}); };
+}
+
+TEST_F(StoreNamesTest, NoStartIsUnderWayWhileItIsAskedWhichImagesDisksNeed) {
+  LoadAs("a", "a");
+  const auto is_locked = [&] {
+    const auto lock = base::OpenFileAt(OpenStore().images_fd(), kStoreLock, O_RDWR);
+    return !base::TryLock(lock->get(), base::LockMode::kShared);
+  };
+  bool asked = false;
+  ASSERT_TRUE(RemoveImages(OpenStore(), {"a"}, [&]() -> base::Result<std::vector<DiskPin>> {
+    asked = is_locked();
+    return std::vector<DiskPin>();
+  }));
+  EXPECT_TRUE(asked);
+}
+
+TEST_F(StoreNamesTest, AnImageIsNotRemovedBeforeWhoeverOpenedItHasMadeADiskOverIt) {
+  LoadAs("a", "a");
+  const auto lock = base::OpenFileAt(OpenStore().images_fd(), kStoreLock, O_RDWR);
+  {
+    const auto opened = Open("a");
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(base::TryLock(lock->get(), base::LockMode::kExclusive).error().code(),
+              ErrorCode::kBusy);
+  }
+  EXPECT_TRUE(base::TryLock(lock->get(), base::LockMode::kExclusive));
+}
+
 TEST_F(StoreNamesTest, AnImageThatADiskNeedsStaysWithoutANameWhenItsTagMoves) {
   const std::string old = LoadAs("a", "old");
   const std::string now = LoadAs("b", "new");
@@ -121,10 +151,10 @@ TEST_F(StoreNamesTest, AnImageThatADiskNeedsStaysWithoutANameWhenItsTagMoves) {
   EXPECT_FALSE(renamed->dropped);
   EXPECT_TRUE(renamed->unnamed);
   EXPECT_EQ(Open("a")->digest, now);
-  ASSERT_TRUE(RemoveImages(OpenStore(), {"b"}, {pin})) << "collects what nothing leads to";
+  ASSERT_TRUE(RemoveImages(OpenStore(), {"b"}, Only(pin))) << "collects what nothing leads to";
   EXPECT_EQ(Open(old)->digest, old);
   EXPECT_EQ(Problems(), 0u);
-  EXPECT_EQ(RemoveImages(OpenStore(), {old}, {pin}).error().code(), ErrorCode::kBusy);
+  EXPECT_EQ(RemoveImages(OpenStore(), {old}, Only(pin)).error().code(), ErrorCode::kBusy);
   ASSERT_TRUE(RemoveImages(OpenStore(), {old}));
   EXPECT_FALSE(Open(old));
 }
@@ -174,8 +204,8 @@ TEST_F(StoreNamesTest, AnImageThatADiskNeedsIsKeptAsLongAsThatIsItsLastName) {
   DiskPin pin{.sandbox = "default/box", .record = {}};
   pin.record.image = "a";
   pin.record.manifest_digest = digest;
-  ASSERT_TRUE(RemoveImages(OpenStore(), {"a"}, {pin})) << "it has another name";
-  const auto refused = RemoveImages(OpenStore(), {"b:1"}, {pin});
+  ASSERT_TRUE(RemoveImages(OpenStore(), {"a"}, Only(pin))) << "it has another name";
+  const auto refused = RemoveImages(OpenStore(), {"b:1"}, Only(pin));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), ErrorCode::kBusy);
   EXPECT_NE(refused.error().message().find("default/box"), std::string::npos);

@@ -141,7 +141,7 @@ base::Status EditIndex(int images_fd,
 
 base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
                                                    const std::vector<std::string>& references,
-                                                   const std::vector<DiskPin>& pins) {
+                                                   const PinFinder& find_pins) {
   std::vector<ImageEntry> removed;
   if (!store.exists() && !references.empty()) return MissingImage(references.front());
   if (!store.exists()) return removed;
@@ -151,6 +151,7 @@ base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
     LOG(kWarning, "waiting for other commands that use the store");
     TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
   }
+  const std::vector<DiskPin> pins = find_pins ? TRY(find_pins()) : std::vector<DiskPin>();
   TRY(EditIndex(store.images_fd(), [&](std::string_view text) -> base::Result<std::string> {
     std::string index(text);
     for (const std::string& reference : references) {

@@ -19,12 +19,15 @@ namespace msb::image {
 base::Status EditIndex(int images_fd,
                        const std::function<base::Result<std::string>(std::string_view)>& edit);
 
+// Says which disks need which images, when no start is under way that could make another.
+using PinFinder = std::function<base::Result<std::vector<DiskPin>>()>;
+
 // Removes names (or, by digest, images with all their names), and then the files that nothing leads
-// to any more. Waits until no other command reads or adds. All or none: kBusy if one of `pins`
+// to any more. Waits until no other command reads or adds. All or none: kBusy if one of the pins
 // would lose its image, which names the sandboxes. Returns the entries that are gone.
 base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
                                                    const std::vector<std::string>& references,
-                                                   const std::vector<DiskPin>& pins = {});
+                                                   const PinFinder& find_pins = {});
 
 // Gives the image `source` the name `target` (TaggedName), whatever had it before.
 struct Renamed {

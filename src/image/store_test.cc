@@ -107,7 +107,8 @@ TEST_F(StoreTest, AHomeOfANewerVersionIsRefused) {
 TEST_F(StoreTest, ARemovedImageGoesOnBeingReadableThroughOpenDescriptors) {
   layout_->Index({Layout::Named(layout_->Image({Tar()}), "a")});
   ASSERT_TRUE(Load());
-  const auto image = Open("a");
+  auto image = Open("a");
+  image->lock.Reset();  // its sandbox was started
   ASSERT_TRUE(RemoveImages(OpenStore(), {"a"}));
   EXPECT_FALSE(Open("a"));
   char byte;
