@@ -153,7 +153,8 @@ base::Status RunSave(const CommonOptions& common, const std::vector<std::string>
 base::Status RunTag(const CommonOptions& common, const std::string& source,
                     const std::string& name) {
   const Store store = TRY(Store::Open(common.home));
-  const Renamed renamed = TRY(TagImage(store, source, name, TRY(FindDiskPins(common.home))));
+  const Renamed renamed =
+      TRY(TagImage(store, source, name, [&] { return FindDiskPins(common.home); }));
   const std::string& digest = renamed.image.manifest.digest;
   const std::string before = renamed.before ? renamed.before->manifest.digest : "";
   if (renamed.dropped) CollectIfIdle(store);

@@ -35,8 +35,9 @@ void AddPin(int directory_fd, const std::string& sandbox, std::vector<DiskPin>& 
 }
 
 base::Status AddPinsIn(const std::string& directory, std::vector<DiskPin>& pins) {
-  const auto all = OpenDirectory(AT_FDCWD, directory);
-  if (!all && all.error().code() == ErrorCode::kNotFound) return {};
+  // An administrator may have moved it to another disk, and left a link.
+  const auto all = base::OpenFile(directory, O_RDONLY | O_DIRECTORY);
+  if (!all && all.error().sys_errno() == ENOENT) return {};
   if (!all) return all.error();
   for (const std::string& name_space : TRY(base::ListDirectory(all->get()))) {
     const auto spaces = OpenDirectory(all->get(), name_space);

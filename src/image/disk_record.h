@@ -12,6 +12,7 @@
 #include <boost/describe.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -47,6 +48,8 @@ base::Status AddDiskDirectory(const std::string& home, const std::string& direct
 // Of all sandboxes of that home. A record that cannot be read pins nothing, and is warned of; so is
 // a directory that is not there.
 base::Result<std::vector<DiskPin>> FindDiskPins(const std::string& home);
+// Says which disks need which images: asked once nobody makes another.
+using PinFinder = std::function<base::Result<std::vector<DiskPin>>()>;
 // The digests of the manifests that they need.
 std::set<std::string> PinnedManifests(const std::vector<DiskPin>& pins);
 

@@ -216,4 +216,16 @@ base::Result<RunnableImage> Store::OpenForRun(const std::string& reference) cons
   return image;
 }
 
+base::Status Store::CheckStill(const RunnableImage& image) const {
+  const base::UniqueFd lock =
+      TRY(base::OpenFileAt(images_.get(), kIndexLock, O_RDWR | O_CREAT, 0600));
+  TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
+  for (const ImageEntry& entry : TRY(List())) {
+    if (entry.manifest.digest == image.digest) return {};
+  }
+  return base::Fail(ErrorCode::kNotFound,
+                    "image {} was replaced by another of that name just now: start again",
+                    image.name);
+}
+
 }  // namespace msb::image

@@ -61,6 +61,9 @@ class Store {
 
   // `reference`: a name, a digest ("sha256:…") of a manifest, or the beginning of one.
   base::Result<RunnableImage> OpenForRun(const std::string& reference) const;
+  // After a disk's record was written, and before `image` is let go: whoever takes its last name
+  // away from now on sees the record. kNotFound for one whose name has just been taken away.
+  base::Status CheckStill(const RunnableImage& image) const;
 
   base::Result<std::vector<ImageEntry>> List() const;
   base::Result<ImageEntry> Find(const std::string& reference) const;

@@ -146,7 +146,7 @@ TEST_F(StoreNamesTest, AnImageThatADiskNeedsStaysWithoutANameWhenItsTagMoves) {
   const std::string now = LoadAs("b", "new");
   DiskPin pin{.sandbox = "default/box", .record = {}};
   pin.record.manifest_digest = old;
-  const auto renamed = TagImage(OpenStore(), "b", "docker.io/library/a:latest", {pin});
+  const auto renamed = TagImage(OpenStore(), "b", "docker.io/library/a:latest", Only(pin));
   ASSERT_TRUE(renamed);
   EXPECT_FALSE(renamed->dropped);
   EXPECT_TRUE(renamed->unnamed);

@@ -87,6 +87,10 @@ base::Result<uint64_t> RemoveOthers(int images_fd, const char* directory,
   return freed;
 }
 
+base::Result<std::vector<DiskPin>> Find(const PinFinder& find_pins) {
+  return find_pins ? find_pins() : std::vector<DiskPin>();
+}
+
 base::Result<FoundEntry> FindKnown(const std::vector<ImageEntry>& entries,
                                    const std::string& reference) {
   auto found = FindEntry(entries, reference);
@@ -151,13 +155,12 @@ base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
     LOG(kWarning, "waiting for other commands that use the store");
     TRY(base::WaitLock(lock.get(), base::LockMode::kExclusive));
   }
-  const std::vector<DiskPin> pins = find_pins ? TRY(find_pins()) : std::vector<DiskPin>();
   TRY(EditIndex(store.images_fd(), [&](std::string_view text) -> base::Result<std::string> {
     std::string index(text);
     for (const std::string& reference : references) {
       index = TRY(RemoveReference(index, reference, removed));
     }
-    TRY(CheckPins(removed, TRY(EntriesOf(index)), pins));
+    TRY(CheckPins(removed, TRY(EntriesOf(index)), TRY(Find(find_pins))));
     return index;
   }));
   (void)TRY(CollectGarbage(store.images_fd()));
@@ -165,7 +168,7 @@ base::Result<std::vector<ImageEntry>> RemoveImages(const Store& store,
 }
 
 base::Result<Renamed> TagImage(const Store& store, const std::string& source,
-                               const std::string& target, const std::vector<DiskPin>& pins) {
+                               const std::string& target, const PinFinder& find_pins) {
   if (!store.exists()) return MissingImage(source);
   const UniqueFd lock = TRY(store.LockShared());
   Renamed renamed;
@@ -177,8 +180,8 @@ base::Result<Renamed> TagImage(const Store& store, const std::string& source,
     for (const ImageEntry& entry : entries) {
       if (entry.name == target && entry.manifest.digest != digest) renamed.before = entry;
     }
-    std::string index =
-        TRY(AddToIndex(text, renamed.image.manifest, {target}, PinnedManifests(pins)));
+    std::string index = TRY(
+        AddToIndex(text, renamed.image.manifest, {target}, PinnedManifests(TRY(Find(find_pins)))));
     if (!renamed.before) return index;
     renamed.dropped = true;
     for (const ImageEntry& entry : TRY(EntriesOf(index))) {

@@ -19,9 +19,6 @@ namespace msb::image {
 base::Status EditIndex(int images_fd,
                        const std::function<base::Result<std::string>(std::string_view)>& edit);
 
-// Says which disks need which images, when no start is under way that could make another.
-using PinFinder = std::function<base::Result<std::vector<DiskPin>>()>;
-
 // Removes names (or, by digest, images with all their names), and then the files that nothing leads
 // to any more. Waits until no other command reads or adds. All or none: kBusy if one of the pins
 // would lose its image, which names the sandboxes. Returns the entries that are gone.
@@ -34,10 +31,10 @@ struct Renamed {
   ImageEntry image;                  // under its new name
   std::optional<ImageEntry> before;  // another image that had the name
   bool dropped = false;              // that image has no name left: it is gone
-  bool unnamed = false;              // it has none left, but one of `pins` needs it: it stays
+  bool unnamed = false;              // it has none left, but a pin needs it: it stays
 };
 base::Result<Renamed> TagImage(const Store& store, const std::string& source,
-                               const std::string& target, const std::vector<DiskPin>& pins = {});
+                               const std::string& target, const PinFinder& find_pins = {});
 
 // Removes every file of the store that index.json does not lead to; bytes freed. The caller holds
 // the store's lock exclusively. Removes nothing if it cannot tell what is in use.

@@ -241,8 +241,8 @@ base::Status StoreWriter::AddImage(const std::string& manifest_digest,
 base::Status StoreWriter::Publish(const std::vector<PreparedImage>& images) {
   TRY(FlushDirectory(images_.get(), kBlobsDirectory));
   TRY(FlushDirectory(images_.get(), kConvertedDirectory));
-  const std::set<std::string> needed = PinnedManifests(TRY(FindDiskPins(home_)));
   return EditIndex(images_.get(), [&](std::string_view text) -> base::Result<std::string> {
+    const std::set<std::string> needed = PinnedManifests(TRY(FindDiskPins(home_)));
     std::string index(text);
     for (const PreparedImage& image : images) {
       index = TRY(AddToIndex(index, image.manifest, image.names, needed));

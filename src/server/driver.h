@@ -20,7 +20,7 @@ namespace msb::server {
 
 class Driver {
  public:
-  static constexpr size_t kMaxWaiting = 1024 * 1024;  // bytes of items that nobody has taken
+  static constexpr size_t kMaxWaiting = 256 * 1024;  // bytes of items that nobody has taken
 
   // What the process itself wrote, beside the protocol: a crash's last words.
   struct RawOutput {

@@ -216,9 +216,10 @@ Service::Reply<api::LogsResult> Engine::Logs(Call call, api::LogsParams params) 
   if (params.tail > kMostLines) {
     co_return Fail(ErrorCode::kInvalid, "tail: {} lines; at most {}", params.tail, kMostLines);
   }
-  co_return co_await loop_.Offload([storage = sandboxes_->storage(), key, most = params.tail] {
-    return ReadLog(*storage, key, most);
-  });
+  co_return co_await loop_.Offload(Loop::Lane::kLook,
+                                   [storage = sandboxes_->storage(), key, most = params.tail] {
+                                     return ReadLog(*storage, key, most);
+                                   });
 }
 
 Service::Reply<api::MetricsResult> Engine::Metrics(Call call, api::MetricsParams params) {

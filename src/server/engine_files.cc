@@ -57,6 +57,10 @@ Service::Reply<api::FileContent> Engine::ReadFile(Call call, api::FileParams par
     auto piece = co_await reading.Next(call.cancellation);
     if (!piece) co_return co_await use->Explain(call.cancellation, piece.error());
     if (piece->empty()) break;
+    if (!call.caller.MayHold(piece->size())) {
+      co_return Fail(ErrorCode::kLimit,
+                     "this key has too many answers at once that were not read: try again");
+    }
     content += *piece;
   }
   if (content.size() > kMaxContent) {
@@ -119,7 +123,7 @@ Service::Reply<api::FileList> Engine::ListFiles(Call call, api::FileListParams p
   list.path = params.path;
   list.user = UserOf(*use, params.user);
   list.depth = params.depth;
-  auto listed = co_await ListGuestDirectory(use->guest(), list, kMaxEntries, call.cancellation);
+  auto listed = co_await ListGuestDirectory(use->guest(), list, kMaxEntries, call);
   if (!listed) co_return co_await use->Explain(call.cancellation, listed.error());
   co_return *std::move(listed);
 }

@@ -53,7 +53,7 @@ base::Result<std::string> InputOf(const api::ProcessWriteParams& params) {
 // A stream of a process's output, from wherever it is to begin.
 class Follower {
  public:
-  static constexpr size_t kMaxWaiting = 1024 * 1024;
+  static constexpr size_t kMaxWaiting = kStreamBytes;
 
   explicit Follower(Loop& loop) : loop_(loop), changed_(loop.executor()) {}
 

@@ -17,7 +17,7 @@ using base::Fail;
 // One command, from its start to its end: what it writes, in order, until somebody takes it.
 class CommandRun {
  public:
-  static constexpr size_t kMaxWaiting = 1024 * 1024;
+  static constexpr size_t kMaxWaiting = kStreamBytes;
 
   explicit CommandRun(Loop& loop) : loop_(loop), changed_(loop.executor()) {}
 
@@ -93,7 +93,7 @@ Service::Reply<api::ReplResult> Engine::RunCode(Call call, api::ReplParams param
   CO_TRY(const Language language, LanguageAndContext(params.language, params.context));
   CO_TRY(const auto use, co_await Use(call, params.namespace_, params.sandbox));
   CO_TRY(const auto context, use->GetContext(language, params.context));
-  RunReport report(call.sink);
+  RunReport report(call);
   const auto end =
       co_await context->Run(std::move(params.code), params.timeout, report, call.cancellation);
   if (!end) {
@@ -170,7 +170,7 @@ Service::Reply<api::CommandResult> Engine::RunCommand(Call call, api::CommandPar
                                                     .user = params.user}));
   CommandRun run(loop_);
   CO_TRY(run.Start(use->guest(), exec));
-  RunReport report(call.sink);
+  RunReport report(call);
   const auto exited = co_await run.Follow(report, DeadlineIn(params.timeout), call.cancellation);
   if (!exited && exited.error().code() == ErrorCode::kTimeout) {
     co_return Fail(ErrorCode::kTimeout, "command {} did not end within {} s and was killed",

@@ -34,7 +34,7 @@ std::string_view NameOf(agent::ChangeKind kind) {
 // The changes of a directory, until somebody takes them.
 class Watching {
  public:
-  static constexpr size_t kMaxWaiting = 10'000;
+  static constexpr size_t kMaxWaiting = kStreamBytes;
 
   explicit Watching(Loop& loop) : loop_(loop), changed_(loop.executor()) {}
 
@@ -65,11 +65,12 @@ class Watching {
         const base::Status said = co_await sink.Begun();
         if (!said) co_return said.error();
       }
-      while (!events_.empty()) {
+      while (!events_.empty() && !cancellation.cancelled()) {
         const base::Status put = co_await sink.Put(events_.Pop());
         if (!put) co_return put.error();
       }
       if (events_.HasRoomAgain()) watch_->Resume();
+      if (cancellation.cancelled()) continue;
       if (failed_ && events_.empty()) co_return *failed_;
       co_await changed_.Wait();
     }
@@ -80,10 +81,10 @@ class Watching {
     for (const agent::FileChange& change : changes) {
       const std::string& name = change.name.data;
       const bool slash = path_.ends_with('/') || name.empty();
-      const bool full = events_.Push(
-          {ToUtf8(path_ + (slash ? "" : "/") + name), std::string(NameOf(change.kind))},
-          /*cost=*/1);
-      if (full) watch_->Pause();
+      api::FileEvent event = {ToUtf8(path_ + (slash ? "" : "/") + name),
+                              std::string(NameOf(change.kind))};
+      const size_t cost = event.path.size() + sizeof event;
+      if (events_.Push(std::move(event), cost)) watch_->Pause();
     }
     changed_.Set();
   }

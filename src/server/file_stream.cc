@@ -117,7 +117,8 @@ Async<base::Result<agent::FileStatus>> FileWriting::Finish(Cancellation& cancell
 // --- listing -------------------------------------------------------------------------------------
 
 Async<base::Result<api::FileList>> ListGuestDirectory(Guest& guest, agent::ListDirectory list,
-                                                      size_t most, Cancellation& cancellation) {
+                                                      size_t most, const Call& call) {
+  Cancellation& cancellation = call.cancellation;
   struct State {
     explicit State(boost::asio::any_io_executor executor) : changed(std::move(executor)) {}
     Event changed;
@@ -130,8 +131,11 @@ Async<base::Result<api::FileList>> ListGuestDirectory(Guest& guest, agent::ListD
   agent::FileTransfer::Callbacks callbacks;
   callbacks.on_entries = [&](std::span<const agent::DirectoryEntry> entries) {
     for (const agent::DirectoryEntry& entry : entries) {
-      state.bytes += list.path.data.size() + entry.name.data.size() + entry.target.data.size();
-      state.files.truncated = state.files.entries.size() >= most || state.bytes > kMaxListBytes;
+      const size_t names =
+          list.path.data.size() + entry.name.data.size() + entry.target.data.size();
+      state.bytes += names;
+      state.files.truncated = state.files.entries.size() >= most || state.bytes > kMaxListBytes ||
+                              !call.caller.MayHold(names + sizeof(api::FileInfo));
       if (state.files.truncated) break;
       const bool link = entry.status.kind == agent::FileKind::kSymlink;
       state.files.entries.push_back(

@@ -12,12 +12,13 @@
 #include "src/server/async.h"
 #include "src/server/backlog.h"
 #include "src/server/guest.h"
+#include "src/server/service.h"
 
 namespace msb::server {
 
 class FileReading {
  public:
-  static constexpr size_t kMaxWaiting = 1024 * 1024;
+  static constexpr size_t kMaxWaiting = 256 * 1024;
 
   explicit FileReading(Guest& guest) : guest_(guest), changed_(guest.loop().executor()) {}
   FileReading(const FileReading&) = delete;
@@ -58,6 +59,6 @@ class FileWriting {
 
 // At most `most` entries.
 Async<base::Result<api::FileList>> ListGuestDirectory(Guest& guest, agent::ListDirectory list,
-                                                      size_t most, Cancellation& cancellation);
+                                                      size_t most, const Call& call);
 
 }  // namespace msb::server

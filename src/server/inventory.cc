@@ -39,6 +39,7 @@ base::Result<std::vector<Listed>> ListSandboxes(const Storage& storage, std::str
   for (const SandboxKey& key : TRY(storage.List())) {
     if (!wanted(key)) continue;
     auto stored = storage.Load(key);
+    if (!stored && stored.error().code() == base::ErrorCode::kNotFound) continue;  // just removed
     found[key] = {.key = key,
                   .stored = stored ? std::optional(*std::move(stored)) : std::nullopt,
                   .state = {}};
@@ -50,9 +51,12 @@ base::Result<std::vector<Listed>> ListSandboxes(const Storage& storage, std::str
     if (!wanted(key) || !IsOurs(storage, key, state)) continue;
     const bool ended = state.phase == sandbox::Phase::kEnded;
     if (ended && !found.contains(key)) continue;
+    const bool is_new = !found.contains(key);
     Listed& listed = found[key];
     listed.key = key;
     listed.state = std::move(state);
+    if (!is_new) continue;  // else just started
+    if (auto stored = storage.Load(key)) listed.stored = *std::move(stored);
   }
   std::vector<Listed> list;
   for (auto& [key, listed] : found) {

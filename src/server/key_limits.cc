@@ -41,9 +41,10 @@ base::Status CheckLimits(const SandboxKey& key, const api::Config& config, const
     if (one.key == key || starting.contains(one.key)) continue;
     if (!one.stored) {
       return Fail(ErrorCode::kCorrupt,
-                  "what sandbox {} is made of cannot be read, so the limits of this key cannot be "
-                  "checked: remove it (sandbox.remove)",
-                  one.key.FullName());
+                  "what {} is made of cannot be read, so the limits of this key cannot be checked: "
+                  "remove it (sandbox.remove)",
+                  caller.MayUseNamespace(one.key.namespace_) ? "sandbox " + one.key.FullName()
+                                                             : "a sandbox of another namespace");
     }
     if (one.stored->key_id == caller.key_id) {
       count(one.stored->config, one.running());

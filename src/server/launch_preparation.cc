@@ -63,6 +63,7 @@ base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string
   TRY(storage.OpenDirectory(key, /*create=*/true));
   const auto open_disk = reset ? sandbox::ResetPersistentDisk : sandbox::OpenPersistentDisk;
   sandbox::PersistentDisk disk = TRY(open_disk(storage.PathOf(key), image, DiskBytes(config)));
+  TRY(store.CheckStill(image));
   if (disk.bytes != DiskBytes(config)) {
     return Fail(ErrorCode::kInvalid,
                 "config.disk: the disk of sandbox {} has {} MiB, not {}: start it with that, or "
@@ -88,19 +89,29 @@ base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string
   return plan;
 }
 
-}  // namespace
-
-base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const std::string& home,
-                                                const SandboxKey& key, const api::Config& config,
-                                                bool reset, const Caller& caller) {
+base::Result<sandbox::LaunchPlan> Prepare(const Storage& storage, const std::string& home,
+                                          const SandboxKey& key, const api::Config& config,
+                                          bool reset, const Caller& caller) {
   sandbox::LaunchPlan plan = TRY(Plan(storage, home, key, config, reset, caller));
-  TRY(storage.Save(key, {.config = config, .key_id = caller.key_id}));
   const auto left = sandbox::RemoveSandbox(key.FullName());  // of its last run
   if (!left && left.error().code() == ErrorCode::kBusy) {
     return Fail(ErrorCode::kExists,
                 "a sandbox {} of another server on this host runs already (msb ps)",
                 key.FullName());
   }
+  TRY(storage.Save(key, {.config = config, .key_id = caller.key_id}));
+  return plan;
+}
+
+}  // namespace
+
+base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const std::string& home,
+                                                const SandboxKey& key, const api::Config& config,
+                                                bool reset, const Caller& caller) {
+  // Of a first start that fails nothing stays, which would be in nobody's list.
+  const bool is_new = !storage.Has(key);
+  auto plan = Prepare(storage, home, key, config, reset, caller);
+  if (!plan && is_new) (void)storage.Remove(key);
   return plan;
 }
 

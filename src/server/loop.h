@@ -35,16 +35,20 @@ class Loop {
   // Runs `task` on its own. An exception in it is a bug of ours and ends the process.
   void Spawn(Async<void> task);
 
+  // What changes sandboxes does not wait for those who only look.
+  enum class Lane { kChange, kLook };
   // Calls `work` on another thread, and returns what it does. It owns what it uses, or uses what
   // any thread may: nobody waits for it when the server ends.
   template <typename Work>
-  Async<std::invoke_result_t<Work>> Offload(Work work) {
-    co_return co_await boost::asio::co_spawn(workers_, Do(std::move(work)),
-                                             boost::asio::use_awaitable);
+  Async<std::invoke_result_t<Work>> Offload(Lane lane, Work work) {
+    co_return co_await boost::asio::co_spawn(lane == Lane::kChange ? changers_ : lookers_,
+                                             Do(std::move(work)), boost::asio::use_awaitable);
   }
 
  private:
-  static constexpr size_t kWorkers = 4;  // disks are waited for, processors are not many
+  // Disks are waited for, processors are not many.
+  static constexpr size_t kChangers = 4;
+  static constexpr size_t kLookers = 2;
 
   explicit Loop(std::unique_ptr<base::EventLoop> events);
   template <typename Work>
@@ -58,7 +62,8 @@ class Loop {
   std::unique_ptr<base::EventLoop> events_;
   boost::asio::io_context io_{1};
   boost::asio::posix::stream_descriptor readable_;
-  boost::asio::thread_pool workers_{kWorkers};
+  boost::asio::thread_pool changers_{kChangers};
+  boost::asio::thread_pool lookers_{kLookers};
 };
 
 }  // namespace msb::server

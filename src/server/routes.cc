@@ -62,7 +62,7 @@ http::Handler Routes::ForCallers(Handle handle) {
 }
 
 Async<void> Routes::Serve(http::Exchange& exchange, Handle handle) {
-  const auto caller = authenticate_(exchange.request());
+  auto caller = authenticate_(exchange.request());
   if (!caller) {
     const ApiError& error = caller.error();
     co_return co_await exchange.Respond({.status = error.status,
@@ -71,6 +71,7 @@ Async<void> Routes::Serve(http::Exchange& exchange, Handle handle) {
                                          .headers = {{"WWW-Authenticate", "Bearer"}}});
   }
   exchange.NoteKey(caller->key_id);
+  caller->hold = exchange.hold();
   co_await (this->*handle)(exchange, *caller);
 }
 

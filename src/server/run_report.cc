@@ -1,5 +1,7 @@
 #include "src/server/run_report.h"
 
+#include <algorithm>
+
 #include "src/base/bytes.h"
 
 namespace msb::server {
@@ -23,6 +25,22 @@ api::Display DisplayOf(const repl::Display& from) {
 
 }  // namespace
 
+bool RunReport::MayKeep(std::string_view text) {
+  const auto lines = static_cast<size_t>(std::ranges::count(text, '\n')) + 1;
+  if (lines_.truncated()) return false;
+  if (caller_.MayHold(text.size() + lines * sizeof(api::OutputLine))) return true;
+  lines_.Truncate();
+  return false;
+}
+
+void RunReport::Keep(OutputStream stream, std::string_view text) {
+  if (MayKeep(text)) lines_.Append(stream, text);
+}
+
+void RunReport::KeepParagraph(OutputStream stream, std::string_view text) {
+  if (MayKeep(text)) lines_.AppendParagraph(stream, text);
+}
+
 Async<base::Status> RunReport::Send(StreamEvent event) {
   if (sink_ == nullptr) co_return base::Status();
   co_return co_await sink_->Put(std::move(event));
@@ -30,7 +48,7 @@ Async<base::Status> RunReport::Send(StreamEvent event) {
 
 Async<base::Status> RunReport::Output(OutputStream stream, std::string data) {
   if (sink_ == nullptr) {
-    lines_.Append(stream, data);
+    Keep(stream, data);
     co_return base::Status();
   }
   std::string piece = pieces_[static_cast<size_t>(stream)].Take(data);
@@ -42,14 +60,14 @@ Async<base::Status> RunReport::Show(repl::Display from) {
   api::Display display = DisplayOf(from);
   if (sink_ != nullptr) co_return co_await Send(std::move(display));
   const auto plain = display.data.find("text/plain");
-  if (plain != display.data.end()) lines_.AppendParagraph(OutputStream::kStdout, plain->second);
+  if (plain != display.data.end()) KeepParagraph(OutputStream::kStdout, plain->second);
   if (displays_.size() >= kMaxDisplays) {
     displays_left_out_ = true;
     co_return base::Status();
   }
   for (auto value = display.data.begin(); value != display.data.end();) {
     const size_t size = value->second.size();
-    const bool fits = display_bytes_ + size <= kMaxDisplayBytes;
+    const bool fits = display_bytes_ + size <= kMaxDisplayBytes && caller_.MayHold(size);
     if (fits) display_bytes_ += size;
     if (!fits) display.omitted.emplace(value->first, size);
     value = fits ? std::next(value) : display.data.erase(value);
@@ -65,7 +83,7 @@ Async<base::Status> RunReport::Except(repl::Error error) {
   for (const base::Bytes& line : error.traceback) exception.traceback.push_back(ToUtf8(line.data));
   if (sink_ != nullptr) co_return co_await Send(std::move(exception));
   for (const std::string& line : exception.traceback) {
-    lines_.AppendParagraph(OutputStreamOf(error.stream), line);
+    KeepParagraph(OutputStreamOf(error.stream), line);
   }
   exception_ = std::move(exception);
   co_return base::Status();
@@ -73,7 +91,7 @@ Async<base::Status> RunReport::Except(repl::Error error) {
 
 Async<base::Status> RunReport::Remark(std::string line) {
   if (sink_ != nullptr) co_return co_await Output(OutputStream::kStderr, line + "\n");
-  lines_.AppendParagraph(OutputStream::kStderr, line);
+  KeepParagraph(OutputStream::kStderr, line);
   co_return base::Status();
 }
 

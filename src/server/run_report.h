@@ -18,7 +18,8 @@ class RunReport {
   static constexpr size_t kMaxDisplayBytes = 16 * 1024 * 1024;  // of all values in one result
   static constexpr size_t kMaxDisplays = 1000;
 
-  explicit RunReport(Sink* sink) : sink_(sink) {}
+  // `call` outlives it.
+  explicit RunReport(const Call& call) : sink_(call.sink), caller_(call.caller) {}
 
   // An Error: the sink takes no more.
   Async<base::Status> Output(OutputStream stream, std::string data);
@@ -35,7 +36,12 @@ class RunReport {
  private:
   Async<base::Status> Send(StreamEvent event);
 
+  void Keep(OutputStream stream, std::string_view text);
+  void KeepParagraph(OutputStream stream, std::string_view text);
+  bool MayKeep(std::string_view text);
+
   Sink* sink_;
+  const Caller& caller_;
   OutputLines lines_;
   std::array<Utf8Pieces, 2> pieces_;
   std::vector<api::Display> displays_;

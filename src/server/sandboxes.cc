@@ -101,7 +101,8 @@ Async<base::Status> Sandboxes::Start(SandboxKey key, std::optional<api::Config> 
 
 Async<base::Status> Sandboxes::StartLocked(const SandboxKey& key, std::optional<api::Config> given,
                                            bool reset, const Caller& caller, Entry& entry) {
-  auto stored = co_await loop_.Offload([storage = storage_, key] { return storage->Load(key); });
+  auto stored = co_await loop_.Offload(Loop::Lane::kChange,
+                                       [storage = storage_, key] { return storage->Load(key); });
   if (!stored && stored.error().code() == ErrorCode::kCorrupt && !given) co_return stored.error();
   const std::optional<api::Config> earlier = stored ? std::optional(stored->config) : std::nullopt;
   CO_TRY(const api::Config config, CompleteConfig(given, earlier, key.name));
@@ -125,8 +126,9 @@ Async<base::Status> Sandboxes::Admit(const SandboxKey& key, const api::Config& c
   Lock::Guard guard;
   if (HasLimits(caller)) {
     guard = co_await admitting_.Acquire(never_);
-    const std::map<SandboxKey, Reservation> starting = starting_;
+    std::map<SandboxKey, Reservation> starting = starting_;
     CO_TRY(const auto listed, co_await List("*"));
+    starting.insert(starting_.begin(), starting_.end());  // of keys without limits, meanwhile
     CO_TRY(CheckLimits(key, config, caller, listed, starting));
   }
   starting_.insert_or_assign(key, Reservation{caller.key_id, config});
@@ -136,9 +138,10 @@ Async<base::Status> Sandboxes::Admit(const SandboxKey& key, const api::Config& c
 Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& config, bool reset,
                                       const Caller& caller, Entry& entry) {
   CO_TRY(sandbox::LaunchPlan plan,
-         co_await loop_.Offload([storage = storage_, home = home_, key, config, reset, caller] {
-           return PrepareLaunch(*storage, home, key, config, reset, caller);
-         }));
+         co_await loop_.Offload(Loop::Lane::kChange,
+                                [storage = storage_, home = home_, key, config, reset, caller] {
+                                  return PrepareLaunch(*storage, home, key, config, reset, caller);
+                                }));
   const auto outcome = std::make_shared<Outcome>(loop_.executor());
   sandbox::Lease::Callbacks callbacks;
   callbacks.on_program_started = [outcome](const sandbox::ProgramStarted&) {
@@ -170,7 +173,7 @@ Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& 
 }
 
 Async<void> Sandboxes::Sweep() {
-  co_await loop_.Offload([] {
+  co_await loop_.Offload(Loop::Lane::kChange, [] {
     sandbox::SweepRunDirectories();
     return true;
   });
@@ -211,7 +214,7 @@ Async<base::Status> Sandboxes::Remove(SandboxKey key) {
     // Its disk goes, too: nothing needs to be settled.
     const auto stopped = co_await StopLocked(key, std::chrono::milliseconds(0), *entry);
     if (stopped) {
-      removed = co_await loop_.Offload([storage = storage_, key] {
+      removed = co_await loop_.Offload(Loop::Lane::kChange, [storage = storage_, key] {
         (void)sandbox::RemoveSandbox(key.FullName());
         return storage->Remove(key);
       });
@@ -229,7 +232,7 @@ Async<base::Result<std::vector<Listed>>> Sandboxes::List(std::string name_space,
                                                          Measuring measuring) {
   Lock::Guard guard;
   if (measuring == Measuring::kYes) guard = co_await measuring_.Acquire(never_);
-  co_return co_await loop_.Offload([storage = storage_, name_space, measuring] {
+  co_return co_await loop_.Offload(Loop::Lane::kLook, [storage = storage_, name_space, measuring] {
     return ListSandboxes(*storage, name_space, measuring);
   });
 }

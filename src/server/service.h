@@ -40,6 +40,9 @@ class Sink {
   virtual Async<base::Status> Begun() { co_return base::Status(); }
 };
 
+// What of a stream's events may wait to be taken, in bytes.
+inline constexpr size_t kStreamBytes = 256 * 1024;
+
 // One call of a method. Outlives it.
 struct Call {
   const Caller& caller;

@@ -29,6 +29,7 @@ class OutputLines {
   void Append(OutputStream stream, std::string_view data);
   // A text of its own: the stream begins a line before it, and ends it.
   void AppendParagraph(OutputStream stream, std::string_view text);
+  void Truncate() { truncated_ = true; }  // nothing more is kept
   bool truncated() const { return truncated_; }
   std::vector<api::OutputLine> Take();
 

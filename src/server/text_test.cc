@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "src/base/bytes.h"
+#include "src/server/json_size.h"
 
 namespace msb::server {
 namespace {
@@ -60,6 +61,14 @@ TEST(TextTest, WhatIsNotUtf8IsReplaced) {
   EXPECT_EQ(ToUtf8("a\xff\xc3(b"), "a\xef\xbf\xbd\xef\xbf\xbd(b");
   EXPECT_EQ(ToUtf8("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");  // a surrogate
   EXPECT_EQ(ToUtf8("\xf0\x9f\x98"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");  // cut short
+}
+
+TEST(JsonSizeTest, CountsWhatIsOutsideOfStrings) {
+  EXPECT_EQ(CountValues("1"), 1u);
+  EXPECT_EQ(CountValues(R"(["a,[:{", "\\",1])"), 4u);
+  EXPECT_EQ(CountValues(R"({"a\"":[{}]})"), 5u);
+  EXPECT_EQ(CountValues("\"\\"), 1u);  // cut short
+  EXPECT_GT(CountValues("[" + std::string(2 * kMaxValues, ',')), kMaxValues);
 }
 
 TEST(Utf8PiecesTest, NoPieceEndsWithinACharacter) {

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "src/server/http/memory_budget.h"
 
 namespace msb::server {
 
@@ -25,7 +28,11 @@ struct Caller {
   std::optional<int64_t> expires_s = {};    // since 1970: the key is void from then on
   std::vector<std::string> images = {"*"};  // patterns of references, '*' matches anything
   Limits limits = {};
+  // What its request makes the server hold, until nobody needs this any more. Absent: uncounted.
+  std::shared_ptr<http::MemoryBudget::Hold> hold = {};
 
+  // So many bytes more, which are counted if it may.
+  bool MayHold(size_t bytes) const { return !hold || hold->Take(bytes).has_value(); }
   bool MayUseNamespace(std::string_view name) const {
     return namespace_ == "*" || namespace_ == name;
   }

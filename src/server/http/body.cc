@@ -79,6 +79,7 @@ Async<base::Result<std::string>> RequestBody::ReadAll(size_t limit, MemoryBudget
     return base::Fail(ErrorCode::kLimit, "the body is longer than {} bytes", limit);
   };
   if (head_.content_length.value_or(0) > limit) co_return too_long();
+  CO_TRY(hold.Take(head_.content_length.value_or(0)));
   std::string body;
   // What the client announces is not yet sent: the string grows with what comes.
   while (true) {
@@ -88,7 +89,7 @@ Async<base::Result<std::string>> RequestBody::ReadAll(size_t limit, MemoryBudget
     CO_TRY(const size_t size, co_await ReadSome(std::span(body).subspan(before)));
     body.resize(before + size);
     if (body.size() > limit) co_return too_long();
-    CO_TRY(hold.Take(size));
+    CO_TRY(hold.Take(head_.chunked ? size : 0));
     if (size == 0) co_return body;
   }
 }

@@ -64,8 +64,8 @@ Async<void> Connection::Serve() {
 Async<std::optional<Accepted<Head>>> Connection::ReadHead() {
   const ConnectionLimits& limits = site_.limits;
   HeadScanner scanner(limits);
-  Clock::time_point deadline =
-      Clock::now() + seconds(known_ ? limits.idle_s : limits.stranger_idle_s);
+  idle_since_ = Clock::now();
+  Clock::time_point deadline = idle_since_ + seconds(limits.idle_s);
   bool begun = false;
   while (true) {
     if (!transport_->buffered().empty()) {

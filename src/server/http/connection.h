@@ -43,6 +43,9 @@ class Connection {
   // Whether it never had a request with a key (or what stands for one): it makes room for others.
   bool is_stranger() const;
   bool aborted() const { return aborted_; }
+  // No request of it runs, and since when.
+  bool is_idle() const { return running_ == nullptr; }
+  Clock::time_point idle_since() const { return idle_since_; }
 
  private:
   // Absent: there is no further request. A Refusal ends the connection.
@@ -67,6 +70,7 @@ class Connection {
   bool cancelled_ = false;
   bool aborted_ = false;
   bool known_ = false;  // had a key
+  Clock::time_point idle_since_ = Clock::now();
   ServedExchange* running_ = nullptr;
 };
 

@@ -96,10 +96,14 @@ class Exchange {
 
   // Cancelled when the client goes away before it has its answer, or the server ends in a hurry.
   virtual Cancellation& cancellation() = 0;
+  // Cancelled when the server is about to end: what only waits for a client is to end, too.
+  virtual Cancellation* ending() { return nullptr; }
   // For the access log: what was asked for, beyond the path ("sandbox.start default/test").
   virtual void Note(std::string what) = 0;
   // Whose key it is (its id, never the key): for the access log, and for what the server holds.
   virtual void NoteKey(std::string key_id) { (void)key_id; }
+  // What this request makes the server hold, from NoteKey on; its body and a long answer are in it.
+  virtual std::shared_ptr<MemoryBudget::Hold> hold() { return nullptr; }
 };
 
 using Handler = std::function<Async<void>(Exchange&)>;

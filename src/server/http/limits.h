@@ -18,8 +18,7 @@ struct ConnectionLimits {
   size_t trailer_bytes = 4 << 10;   // all trailer fields
   size_t connections = 4096;        // at once, all listeners together
   uint32_t head_s = 10;             // from a request's first byte to its last header field
-  uint32_t idle_s = 75;             // between two requests, once one of them had a key
-  uint32_t stranger_idle_s = 10;    // before that
+  uint32_t idle_s = 75;             // between two requests
   uint32_t progress_s = 30;         // each piece of a body or message, in either direction
   uint32_t min_bytes_s = 4096;      // and its mean speed, those 30 s aside
   uint32_t linger_s = 2;            // after a refusal, for a client that still sends
@@ -27,7 +26,7 @@ struct ConnectionLimits {
 };
 BOOST_DESCRIBE_STRUCT(ConnectionLimits, (),
                       (head_bytes, target_bytes, fields, chunk_line_bytes, trailer_bytes,
-                       connections, head_s, idle_s, stranger_idle_s, progress_s, min_bytes_s,
-                       linger_s, linger_bytes))
+                       connections, head_s, idle_s, progress_s, min_bytes_s, linger_s,
+                       linger_bytes))
 
 }  // namespace msb::server::http

@@ -22,8 +22,8 @@ base::Error Full(std::string_view whose, size_t limit) {
 MemoryBudget::Limits MemoryBudget::DefaultLimits() {
   const auto pages = static_cast<size_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
   const auto page_bytes = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const size_t bytes = std::clamp(pages * page_bytes / 8, 64 * kMiB, 1024 * kMiB);
-  return {.bytes = bytes, .bytes_of_key = std::max(bytes / 4, 48 * kMiB)};
+  const size_t bytes = std::clamp(pages * page_bytes / 8, 128 * kMiB, 1024 * kMiB);
+  return {.bytes = bytes, .bytes_of_key = std::max(bytes / 4, 64 * kMiB)};
 }
 
 MemoryBudget::Hold::Hold(Hold&& other) noexcept

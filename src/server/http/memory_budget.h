@@ -1,7 +1,7 @@
 // MemoryBudget: how many bytes the server holds of what clients sent and of answers that they have
 // not taken yet: in all, and for each key, so that no client can take the memory of the others.
 //
-// What streams is not counted: it is held a piece at a time. Outlives its Holds; one thread.
+// A stream counts as what is on its way at most. Outlives its Holds; one thread.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ class MemoryBudget {
     size_t bytes = 0;
     size_t bytes_of_key = 0;
   };
-  // An eighth of this host's memory, 64 MiB to 1 GiB; a key has a quarter of it, at least 48 MiB.
+  // An eighth of this host's memory, 128 MiB to 1 GiB; a key has a quarter of it, at least 64 MiB.
   static Limits DefaultLimits();
 
   explicit MemoryBudget(Limits limits = DefaultLimits()) : limits_(limits) {}

@@ -124,7 +124,9 @@ Response BodyErrorResponse(const base::Error& error) {
                      : error.code() == base::ErrorCode::kBusy    ? 503
                      : error.code() == base::ErrorCode::kTimeout ? 408
                                                                  : 400;
-  return ErrorResponse(status, kRefusedCode, error.message());
+  Response response = ErrorResponse(status, kRefusedCode, error.message());
+  if (status == 503) response.headers.emplace_back("Retry-After", "1");
+  return response;
 }
 
 }  // namespace msb::server::http

@@ -29,7 +29,7 @@ ServedExchange::ServedExchange(Transport& transport, const Head& head,
       head_(head),
       limits_(limits),
       budget_(budget),
-      hold_(budget, ""),
+      hold_(std::make_shared<MemoryBudget::Hold>(budget, "")),
       answer_headers_(std::move(answer_headers)),
       body_(transport, head, limits),
       keep_alive_(head.keep_alive) {}
@@ -37,7 +37,7 @@ ServedExchange::ServedExchange(Transport& transport, const Head& head,
 ServedExchange::~ServedExchange() { transport_.UnwatchPeer(); }
 
 Async<base::Result<std::string>> ServedExchange::ReadBody(size_t limit) {
-  auto body = co_await body_.ReadAll(limit, hold_);
+  auto body = co_await body_.ReadAll(limit, *hold_);
   WatchPeer();
   co_return body;
 }
@@ -49,7 +49,7 @@ Async<base::Result<size_t>> ServedExchange::ReadSome(std::span<char> buffer) {
 }
 
 void ServedExchange::NoteKey(std::string key_id) {
-  hold_ = MemoryBudget::Hold(budget_, key_id);
+  hold_ = std::make_shared<MemoryBudget::Hold>(budget_, key_id);
   key_ = std::move(key_id);
 }
 
@@ -111,7 +111,7 @@ Async<void> ServedExchange::Respond(Response response) {
   }
   const bool bodiless = HasNoBody(response.status);
   const bool is_long = !bodiless && response.body.size() > kPieceBytes;
-  if (const auto held = hold_.Take(is_long ? response.body.size() : 0); !held) {
+  if (const auto held = hold_->Take(is_long ? response.body.size() : 0); !held) {
     response = ErrorResponse(503, kRefusedCode,
                              fmt::format("the request was served, but its answer of {} bytes "
                                          "cannot be given: {}",

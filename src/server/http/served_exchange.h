@@ -31,11 +31,16 @@ class ServedExchange : public Exchange {
   Async<base::Status> EndStream() override;
   Async<base::Result<std::unique_ptr<WebSocket>>> Upgrade(size_t max_message_bytes) override;
   Cancellation& cancellation() override;
+  Cancellation* ending() override { return &ending_; }
   void Note(std::string what) override { note_ = std::move(what); }
   void NoteKey(std::string key_id) override;
+  std::shared_ptr<MemoryBudget::Hold> hold() override { return hold_; }
 
   // The server ends: this answer is the connection's last.
-  void EndKeepAlive() { keep_alive_ = false; }
+  void EndKeepAlive() {
+    keep_alive_ = false;
+    ending_.Cancel();
+  }
   void Cancel() { cancellation_.Cancel(); }
   // The handler is done. True if the connection can serve another request.
   bool Finish();
@@ -56,10 +61,11 @@ class ServedExchange : public Exchange {
   const Head& head_;
   const ConnectionLimits& limits_;
   MemoryBudget& budget_;
-  MemoryBudget::Hold hold_;
+  std::shared_ptr<MemoryBudget::Hold> hold_;
   Headers answer_headers_;
   RequestBody body_;
   Cancellation cancellation_;
+  Cancellation ending_;
   bool watch_wanted_ = false;
   bool keep_alive_;
   State state_ = State::kOpen;

@@ -7,7 +7,6 @@
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -113,14 +112,22 @@ void Server::Take(tcp::socket socket) {
   asio::co_spawn(context_, Serve(std::move(socket)), ReportEscaped);
 }
 
-// Whoever has shown a key is not shut out by those who have not: the oldest of these goes.
+// Nobody who works is shut out by those who only wait: the oldest without a key goes, else the one
+// that has waited longest for its next request, as it may at any time (RFC 9112, 9.5).
 bool Server::MakeRoom() {
-  const auto oldest = std::ranges::find_if(connections_, [](const Connection* connection) {
-    return connection->is_stranger() && !connection->aborted();
-  });
-  if (oldest == connections_.end()) return false;
+  Connection* least = nullptr;
+  for (Connection* connection : connections_) {
+    if (connection->aborted()) continue;
+    if (connection->is_stranger()) {
+      least = connection;
+      break;
+    }
+    if (!connection->is_idle()) continue;
+    if (least == nullptr || connection->idle_since() < least->idle_since()) least = connection;
+  }
+  if (least == nullptr) return false;
   ++site_.counters->connections_refused;
-  (*oldest)->Abort();
+  least->Abort();
   return true;
 }
 

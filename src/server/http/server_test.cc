@@ -54,6 +54,18 @@ Async<void> EchoMessages(Exchange& exchange) {
   }
 }
 
+constexpr size_t kPieces = 256;
+constexpr size_t kPiece = 256 << 10;
+
+Async<void> StreamMuch(std::shared_ptr<std::atomic<size_t>> written, Exchange& exchange) {
+  (void)co_await exchange.BeginStream(200, "application/octet-stream", {}, kPieces * kPiece);
+  for (size_t i = 0; i < kPieces; ++i) {
+    if (!co_await exchange.Write(std::string(kPiece, 'x'))) co_return;
+    ++*written;
+  }
+  (void)co_await exchange.EndStream();
+}
+
 Site MakeSite() {
   Site site;
   site.router.Add("GET", "/hello", RequestType::kAny, SayHello);
@@ -283,18 +295,6 @@ TEST_F(HttpServer, EndsABodyThatComesTooSlowly) {
   EXPECT_EQ(Trickle(slow).status, 408);
 }
 
-TEST_F(HttpServer, ClosesStrangersSoonerThanThoseWithAKey) {
-  Site site = MakeSite();
-  site.limits.stranger_idle_s = 1;
-  Start(std::move(site));
-  Client known(server_->port());
-  EXPECT_EQ(known.Ask(Get("/hello")).status, 200);
-  Client stranger(server_->port());
-  EXPECT_EQ(stranger.Ask(Get("/stream")).status, 200);
-  EXPECT_EQ(stranger.Receive().status, 0);
-  EXPECT_EQ(known.Ask(Get("/hello")).status, 200);
-}
-
 TEST_F(HttpServer, ClosesIdleConnectionsSilently) {
   Site site = MakeSite();
   site.limits.idle_s = 1;
@@ -327,10 +327,30 @@ TEST_F(HttpServer, ServesBesideAThousandIdleConnections) {
 TEST_F(HttpServer, RefusesConnectionsBeyondItsLimit) {
   Site site = MakeSite();
   site.limits.connections = 1;
+  auto written = std::make_shared<std::atomic<size_t>>(0);
+  site.router.Add("GET", "/much", RequestType::kAny, [written](Exchange& exchange) {
+    exchange.NoteKey("key-1");
+    return StreamMuch(written, exchange);
+  });
+  Start(std::move(site));
+  Client busy(server_->port());
+  busy.Send(Get("/much"));
+  EXPECT_FALSE(busy.Take(100).empty());
+  EXPECT_EQ(Client(server_->port()).Receive().status, 503);
+  while (*written < kPieces) ASSERT_FALSE(busy.Take(kPiece).empty());
+}
+
+TEST_F(HttpServer, WhoHasWaitedLongestMakesRoom) {
+  Site site = MakeSite();
+  site.limits.connections = 2;
   Start(std::move(site));
   Client first(server_->port());
+  Client second(server_->port());
   EXPECT_EQ(first.Ask(Get("/hello")).status, 200);
-  EXPECT_EQ(Client(server_->port()).Receive().status, 503);
+  EXPECT_EQ(second.Ask(Get("/hello")).status, 200);
+  EXPECT_EQ(first.Ask(Get("/hello")).status, 200);
+  EXPECT_EQ(Ask(Get("/hello")).status, 200);
+  EXPECT_TRUE(second.AtEnd());
   EXPECT_EQ(first.Ask(Get("/hello")).status, 200);
 }
 
@@ -503,18 +523,6 @@ TEST_F(HttpServer, DrainsWhatRunsAndClosesWhatIsIdle) {
   EXPECT_EQ(busy.Receive().status, 503);
   EXPECT_TRUE(busy.AtEnd());
   EXPECT_TRUE(idle.AtEnd());
-}
-
-constexpr size_t kPieces = 256;
-constexpr size_t kPiece = 256 << 10;
-
-Async<void> StreamMuch(std::shared_ptr<std::atomic<size_t>> written, Exchange& exchange) {
-  (void)co_await exchange.BeginStream(200, "application/octet-stream", {}, kPieces * kPiece);
-  for (size_t i = 0; i < kPieces; ++i) {
-    if (!co_await exchange.Write(std::string(kPiece, 'x'))) co_return;
-    ++*written;
-  }
-  (void)co_await exchange.EndStream();
 }
 
 TEST_F(HttpServer, ASlowReaderSlowsOnlyItself) {

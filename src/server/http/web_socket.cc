@@ -1,5 +1,9 @@
 #include "src/server/http/web_socket.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -12,6 +16,7 @@
 #include "src/base/bytes.h"
 #include "src/server/http/deadline.h"
 #include "src/server/http/pace.h"
+#include "src/server/lock.h"
 
 namespace msb::server::http {
 namespace {
@@ -21,8 +26,10 @@ namespace beast = boost::beast;
 using base::ErrorCode;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-// A ping goes out after half of it without a word; whoever answers none is gone.
-constexpr auto kIdle = std::chrono::seconds(60);
+// A ping goes out after half of it without a word; whoever answers none is gone. It waits behind
+// what is on its way, which a slow client may take as slowly as Pace has it: little is.
+constexpr auto kIdle = std::chrono::seconds(300);
+constexpr int kMaxUnsentBytes = 128 << 10;
 constexpr auto kHandshake = std::chrono::seconds(10);
 constexpr size_t kPieceBytes = 64 << 10;
 
@@ -32,7 +39,7 @@ class BeastWebSocket : public WebSocket {
       : options_(std::move(options)),
         stream_(socket),
         gone_(gone),
-        idle_(socket.get_executor()),
+        writing_(socket.get_executor()),
         read_deadline_(socket.get_executor(), [&socket] { ShutDown(socket); }),
         write_deadline_(socket.get_executor(), [&socket] { ShutDown(socket); }) {
     beast::websocket::stream_base::timeout timeouts = {
@@ -41,7 +48,9 @@ class BeastWebSocket : public WebSocket {
     stream_.read_message_max(options_.max_message_bytes);
     stream_.auto_fragment(false);
     stream_.text(true);
-    idle_.Set();
+    // One that fails only makes slow clients slower to hear of.
+    (void)::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMaxUnsentBytes,
+                       sizeof kMaxUnsentBytes);
   }
 
   Async<base::Status> Accept(const Request& request) {
@@ -79,7 +88,7 @@ class BeastWebSocket : public WebSocket {
 
   // In frames of one piece, so that a client is seen to take them.
   Async<base::Status> Send(std::string text) override {
-    co_await Enter();
+    const Lock::Guard turn = co_await writing_.Acquire(never_);
     Pace pace(options_.connection);
     std::string_view left = text;
     boost::system::error_code failed;
@@ -93,7 +102,6 @@ class BeastWebSocket : public WebSocket {
       pace.End(size);
       failed = error;
     } while (!failed && !left.empty());
-    Leave();
     if (failed) co_return Failed(failed);
     co_return base::Status();
   }
@@ -102,11 +110,10 @@ class BeastWebSocket : public WebSocket {
     constexpr size_t kMaxReason = 123;  // RFC 6455, 5.5: a control frame has 125 bytes
     reason.resize(std::min(reason.size(), kMaxReason));
     if (!base::IsValidUtf8(reason)) reason.clear();
-    co_await Enter();
+    const Lock::Guard turn = co_await writing_.Acquire(never_);
     if (stream_.is_open()) {
       (void)co_await stream_.async_close({beast::websocket::close_code(code), reason}, kAwait);
     }
-    Leave();
   }
 
  private:
@@ -114,13 +121,6 @@ class BeastWebSocket : public WebSocket {
     boost::system::error_code ignored;
     socket.shutdown(asio::socket_base::shutdown_both, ignored);
   }
-  // One write at a time, the others wait for it.
-  Async<void> Enter() {
-    while (!idle_.is_set()) co_await idle_.Wait();
-    idle_.Clear();
-  }
-  void Leave() { idle_.Set(); }
-
   base::Error Failed(boost::system::error_code error) {
     gone_.Cancel();
     if (error == beast::websocket::error::message_too_big ||
@@ -138,7 +138,8 @@ class BeastWebSocket : public WebSocket {
   const WebSocketOptions options_;
   beast::websocket::stream<asio::ip::tcp::socket&> stream_;
   Cancellation& gone_;
-  Event idle_;
+  Lock writing_;  // one message at a time
+  Cancellation never_;
   Deadline read_deadline_;
   Deadline write_deadline_;
 };

@@ -166,6 +166,7 @@ Async<void> Endpoint::Handle(http::Exchange& exchange) {
     co_return;
   }
   exchange.NoteKey(caller->key_id);
+  caller->hold = exchange.hold();
   if (auto refusal = CheckVersion(request)) {
     co_await exchange.Respond(*std::move(refusal));
     co_return;

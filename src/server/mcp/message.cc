@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "src/server/json_size.h"
+
 namespace msb::server::mcp {
 namespace {
 
@@ -9,7 +11,10 @@ std::unexpected<Malformed> Refuse(Value id, int code, std::string message) {
   return std::unexpected(Malformed{std::move(id), {code, std::move(message)}});
 }
 
-bool IsId(const Value& value) { return value.is_string() || value.is_int64() || value.is_uint64(); }
+bool IsId(const Value& value) {
+  if (value.is_string()) return value.get_string().size() <= kMaxIdBytes;
+  return value.is_int64() || value.is_uint64();
+}
 
 // The client's account of why it did not do what we asked for.
 RpcError ReadError(const Value& value) {
@@ -53,7 +58,9 @@ std::expected<Message, Malformed> ReadMessage(const Value& value) {
   const Object& object = value.get_object();
   const Value* given_id = object.if_contains("id");
   if (given_id != nullptr && !IsId(*given_id)) {
-    return Refuse(nullptr, kInvalidRequest, "id: expected a string or an integer");
+    return Refuse(
+        nullptr, kInvalidRequest,
+        fmt::format("id: expected an integer, or a string of at most {} bytes", kMaxIdBytes));
   }
   const Value id = given_id == nullptr ? Value() : *given_id;
   const Value* version = object.if_contains("jsonrpc");
@@ -75,6 +82,10 @@ std::expected<Message, Malformed> ReadMessage(const Value& value) {
 }
 
 std::expected<Incoming, Malformed> ReadIncoming(std::string_view text) {
+  if (CountValues(text) > kMaxValues) {
+    return Refuse(nullptr, kInvalidRequest,
+                  fmt::format("the message has more than {} names and values", kMaxValues));
+  }
   auto value = base::json::ParseValue(text);
   if (!value) return Refuse(nullptr, kParseError, value.error().message());
   Incoming incoming;

@@ -60,6 +60,7 @@ struct Incoming {
 };
 // More than kMaxBatch messages, or none, are malformed as a whole.
 inline constexpr size_t kMaxBatch = 64;
+inline constexpr size_t kMaxIdBytes = 256;  // also of progress tokens
 std::expected<Incoming, Malformed> ReadIncoming(std::string_view text);
 
 std::string WriteResult(const Value& id, Value result);

@@ -208,6 +208,14 @@ std::optional<RpcError> Session::StartCall(const Message& message, const Caller&
     return RpcError{kInvalidParams, fmt::format("{}: unknown tool; tools/list names them",
                                                 base::EscapeForTerminal(name->get_string()))};
   }
+  const Value* meta = message.params.if_contains("_meta");
+  const Value* token = meta != nullptr && meta->is_object()
+                           ? meta->get_object().if_contains("progressToken")
+                           : nullptr;
+  if (token != nullptr && token->is_string() && token->get_string().size() > kMaxIdBytes) {
+    return RpcError{kInvalidParams,
+                    fmt::format("params._meta.progressToken: longer than {} bytes", kMaxIdBytes)};
+  }
   const std::string key = base::json::WriteValue(message.id);
   if (calls_.contains(key)) {
     return RpcError{kInvalidRequest, "id: a call with that id runs already"};

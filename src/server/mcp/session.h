@@ -11,6 +11,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -105,7 +106,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::shared_ptr<const Features> features_;
   std::shared_ptr<Outlet> outlet_;
   std::optional<Version> version_;
-  Object client_capabilities_;
+  std::set<std::string, std::less<>> client_capabilities_;  // of those that we ask for
   Severity least_severity_ = Severity::kInfo;
   bool ended_ = false;
   std::set<std::string> subscriptions_;

@@ -1,4 +1,5 @@
 // The session's methods that are answered at once.
+#include <array>
 #include <utility>
 
 #include "src/server/mcp/session.h"
@@ -114,6 +115,9 @@ const std::map<std::string_view, Session::Method>& Session::StatelessMethods() {
   return kMethods;
 }
 
+// What a client may be asked, and by which capability it says that it answers.
+constexpr std::array<std::string_view, 3> kAskedOfClients = {"elicitation", "roots", "sampling"};
+
 Session::Outcome Session::Initialize(const Object& params) {
   if (version_ && !stateless()) return Refuse(kInvalidRequest, "the session has begun already");
   std::string wanted;
@@ -124,7 +128,9 @@ Session::Outcome Session::Initialize(const Object& params) {
   }
   version_ = std::min(FindVersion(wanted).value_or(kNewestWithSessions), kNewestWithSessions);
   if (const Value* able = params.if_contains("capabilities"); able && able->is_object()) {
-    client_capabilities_ = able->get_object();
+    for (const std::string_view name : kAskedOfClients) {
+      if (able->get_object().contains(name)) client_capabilities_.emplace(name);
+    }
   }
 
   Object result{{"protocolVersion", Text(NameOf(*version_))},

@@ -35,13 +35,21 @@ struct StreamError {
 };
 BOOST_DESCRIBE_STRUCT(StreamError, (), (error, code, status))
 
+base::Error TooManyStreams() {
+  return base::Fail(
+      base::ErrorCode::kLimit,
+      "this key has too many streams at once, or answers that were not read: end one");
+}
+
 }  // namespace
 
 Async<base::Result<Value>> Serve(Service& service, CallCounters& counters, Call call,
                                  Request request) {
   const auto began = Clock::now();
   ++counters.running;
-  auto result = co_await request.method->call(service, call, std::move(request.params));
+  const bool held = call.sink == nullptr || call.caller.MayHold(kStreamBytes);
+  auto result = held ? co_await request.method->call(service, call, std::move(request.params))
+                     : base::Result<Value>(TooManyStreams());
   --counters.running;
   CallCounters::Method& counter = counters.methods[request.method->name];
   counter.seconds += std::chrono::duration<double>(Clock::now() - began).count();
@@ -96,7 +104,7 @@ Async<void> Endpoint::HandleWebSocket(http::Exchange& exchange, const Caller& ca
   }
   const auto session =
       std::make_shared<WebSocketSession>(loop_, service_, counters_, caller, *std::move(socket));
-  co_await session->Run();
+  co_await session->Run(exchange.ending());
 }
 
 }  // namespace msb::server::rpc

@@ -1,6 +1,7 @@
 #include "src/server/rpc/message.h"
 
 #include "src/base/bytes.h"
+#include "src/server/json_size.h"
 
 namespace msb::server::rpc {
 namespace {
@@ -25,6 +26,10 @@ std::string_view TextOf(const Object& object, std::string_view name) {
 }  // namespace
 
 std::expected<Request, Refusal> ParseRequest(std::string_view body) {
+  if (CountValues(body) > kMaxValues) {
+    return std::unexpected(
+        Invalid(fmt::format("the body has more than {} names and values", kMaxValues)));
+  }
   auto parsed = base::json::ParseValue(body);
   if (!parsed) {
     return std::unexpected(

@@ -5,6 +5,7 @@
 
 #include "src/base/json.h"
 #include "src/server/errors.h"
+#include "src/server/http/response_head.h"
 
 namespace msb::server::rpc {
 namespace {
@@ -76,6 +77,9 @@ Async<void> RawFiles::HandleGet(http::Exchange& exchange, const Caller& caller) 
 
 Async<base::Status> RawFiles::Download(http::Exchange& exchange, Call call,
                                        api::FileParams params) {
+  if (!call.caller.MayHold(FileReading::kMaxWaiting)) {
+    co_return Fail(ErrorCode::kLimit, "this key has too many downloads at once: end one");
+  }
   CO_TRY(Engine::OpenedFile file, co_await engine_.OpenFile(call, params));
   const uint64_t size = file.status.size;
   http::Headers headers = {{"Content-Disposition", "attachment"}, {"Accept-Ranges", "bytes"}};
@@ -131,7 +135,9 @@ Async<void> RawFiles::HandlePut(http::Exchange& exchange, const Caller& caller) 
   params.mode = request.Query("mode");
   params.parents = request.Query("parents").value_or("true") != "false";
   Call call{.caller = caller, .cancellation = exchange.cancellation(), .sink = nullptr};
-  const auto info = co_await Upload(exchange, call, std::move(params));
+  std::optional<base::Error> unread;
+  const auto info = co_await Upload(exchange, call, std::move(params), unread);
+  if (unread) co_return co_await exchange.Respond(http::BodyErrorResponse(*unread));
   if (!info) co_return co_await RespondError(exchange, ApiErrorOf(info.error()));
   co_await exchange.Respond({.status = 200,
                              .content_type = "application/json",
@@ -140,14 +146,16 @@ Async<void> RawFiles::HandlePut(http::Exchange& exchange, const Caller& caller) 
 }
 
 Async<base::Result<api::FileInfo>> RawFiles::Upload(http::Exchange& exchange, Call call,
-                                                    api::FileWriteParams params) {
+                                                    api::FileWriteParams params,
+                                                    std::optional<base::Error>& unread) {
   CO_TRY(Engine::NewFile file, co_await engine_.CreateFile(call, std::move(params)));
   std::string buffer(kPiece, '\0');
   for (;;) {
     const auto got = co_await exchange.ReadSome(buffer);
     if (!got) {
       co_await engine_.AbandonFile(std::move(file));
-      co_return got.error();
+      unread = got.error();
+      co_return *unread;
     }
     if (*got == 0) break;
     const base::Status put =

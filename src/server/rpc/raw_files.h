@@ -22,7 +22,9 @@ class RawFiles {
  private:
   Async<base::Status> Download(http::Exchange& exchange, Call call, api::FileParams params);
   Async<base::Result<api::FileInfo>> Upload(http::Exchange& exchange, Call call,
-                                            api::FileWriteParams params);
+                                            api::FileWriteParams params,
+                                            // why the request's body could not be read
+                                            std::optional<base::Error>& unread);
 
   Engine& engine_;
 };

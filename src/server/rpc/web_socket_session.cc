@@ -49,18 +49,38 @@ void WebSocketSession::ExpireWithKey() {
   constexpr int64_t kLongest_s = 366 * 86400;  // no socket lives so long
   if (!caller_.expires_s) return;
   const int64_t left_s = std::min(*caller_.expires_s - ::time(nullptr), kLongest_s);
-  // It begins after this callback, when the session may have ended.
-  expiry_.emplace(loop_.executor(), [this] { loop_.Spawn(Expire(shared_from_this())); });
+  expiry_.emplace(loop_.executor(), [this] {
+    closed_.Cancel();
+    Leave(1008, "the API key has expired");
+  });
   expiry_->Set(Clock::now() + std::chrono::seconds(left_s));
 }
 
-Async<void> WebSocketSession::Expire(std::shared_ptr<WebSocketSession> self) {
-  self->closed_.Cancel();
-  co_await self->socket_->Close(1008, "the API key has expired");
+void WebSocketSession::Leave(uint16_t code, std::string reason) {
+  if (std::exchange(leaving_, true)) return;
+  Begin();
+  loop_.Spawn(Close(shared_from_this(), code, std::move(reason)));
 }
 
-Async<void> WebSocketSession::Run() {
+Async<void> WebSocketSession::Close(std::shared_ptr<WebSocketSession> self, uint16_t code,
+                                    std::string reason) {
+  co_await self->socket_->Close(code, std::move(reason));
+  self->End();
+}
+
+void WebSocketSession::LeaveIfIdle() {
+  if (ending_ && open_ == 0) Leave(1001, "the server ends");
+}
+
+Async<void> WebSocketSession::Run(Cancellation* ending) {
   const auto self = shared_from_this();
+  std::optional<Cancellation::Watch> ends;
+  if (ending != nullptr) {
+    ends.emplace(*ending, [this] {
+      ending_ = true;
+      LeaveIfIdle();
+    });
+  }
   ExpireWithKey();
   for (;;) {
     auto message = co_await socket_->Receive();
@@ -68,6 +88,9 @@ Async<void> WebSocketSession::Run() {
       const base::Error& error = message.error();
       if (error.code() == base::ErrorCode::kLimit) co_await socket_->Close(1009, error.message());
       if (error.code() == base::ErrorCode::kBusy) co_await socket_->Close(1013, error.message());
+      if (error.code() == base::ErrorCode::kProtocol) {
+        co_await socket_->Close(1003, error.message());
+      }
       break;
     }
     auto request = ParseRequest(message->text);
@@ -82,34 +105,47 @@ Async<void> WebSocketSession::Run() {
       if (!co_await Send(ResponseOf(request->id, error))) break;
       continue;
     }
-    ++open_;
-    idle_.Clear();
+    Begin();
     loop_.Spawn(ServeOne(*std::move(request), std::move(message->hold)));
   }
   expiry_.reset();
+  leaving_ = true;  // the client did
   closed_.Cancel();
   co_await idle_.Wait();
 }
 
-Async<void> WebSocketSession::ServeOne(Request request, http::MemoryBudget::Hold hold) {
+Async<void> WebSocketSession::ServeOne(Request request, http::MemoryBudget::Hold held) {
   const auto self = shared_from_this();
   const Value id = request.id;
   Notifier notifier(*this, id);
-  Call call{.caller = caller_, .cancellation = closed_, .sink = nullptr};
+  Caller caller = caller_;
+  caller.hold = std::make_shared<http::MemoryBudget::Hold>(std::move(held));
+  Call call{.caller = caller, .cancellation = closed_, .sink = nullptr};
   if (request.method->streams) call.sink = &notifier;
   auto result = co_await Serve(service_, counters_, call, std::move(request));
   std::string answer = base::json::WriteValue(result ? ResponseOf(id, *std::move(result))
                                                      : ResponseOf(id, ApiErrorOf(result.error())));
-  if (const auto held = hold.Take(answer.size()); !held) {
+  if (const auto taken = caller.hold->Take(answer.size()); !taken) {
     const ApiError error{503, http::kRefusedCode,
                          fmt::format("the request was served, but its answer of {} bytes cannot "
                                      "be given: {}",
-                                     answer.size(), held.error().message())};
+                                     answer.size(), taken.error().message())};
     answer = base::json::WriteValue(ResponseOf(id, error));
   }
   // A client that has gone needs no answer.
   (void)co_await socket_->Send(std::move(answer));
-  if (--open_ == 0) idle_.Set();
+  End();
+}
+
+void WebSocketSession::Begin() {
+  ++open_;
+  idle_.Clear();
+}
+
+void WebSocketSession::End() {
+  if (--open_ > 0) return;
+  idle_.Set();
+  LeaveIfIdle();
 }
 
 Async<base::Status> WebSocketSession::Send(Value message) {

@@ -27,13 +27,20 @@ class WebSocketSession : public std::enable_shared_from_this<WebSocketSession> {
                    std::unique_ptr<http::WebSocket> socket);
 
   // Until it is closed, and all its calls have ended.
-  Async<void> Run();
+  // `ending`: of the server, which closes the socket once no call is open; absent: never.
+  Async<void> Run(Cancellation* ending);
 
  private:
   class Notifier;
 
-  Async<void> ServeOne(Request request, http::MemoryBudget::Hold hold);
-  static Async<void> Expire(std::shared_ptr<WebSocketSession> self);
+  Async<void> ServeOne(Request request, http::MemoryBudget::Hold held);
+  // Closes the socket, as a call of ours.
+  void Leave(uint16_t code, std::string reason);
+  static Async<void> Close(std::shared_ptr<WebSocketSession> self, uint16_t code,
+                           std::string reason);
+  void LeaveIfIdle();
+  void Begin();
+  void End();
   void ExpireWithKey();
   Async<base::Status> Send(base::json::Value message);
 
@@ -43,6 +50,10 @@ class WebSocketSession : public std::enable_shared_from_this<WebSocketSession> {
   const Caller caller_;
   std::unique_ptr<http::WebSocket> socket_;
   Cancellation closed_;
+  bool ending_ = false;
+  bool leaving_ = false;
+  // Calls, and the closing by us: Run waits for them, since the socket's own is the
+  // connection's.
   size_t open_ = 0;
   Event idle_;  // set while no call is open
   std::optional<http::Deadline> expiry_;
