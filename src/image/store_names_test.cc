@@ -141,6 +141,15 @@ TEST_F(StoreNamesTest, AnImageIsNotRemovedBeforeWhoeverOpenedItHasMadeADiskOverI
   EXPECT_TRUE(base::TryLock(lock->get(), base::LockMode::kExclusive));
 }
 
+TEST_F(StoreNamesTest, AnImageThatLostItsNameDuringAStartIsMissed) {
+  LoadAs("a", "old");
+  LoadAs("b", "new");
+  const auto opened = Open("a");
+  ASSERT_TRUE(OpenStore().CheckStill(*opened));
+  ASSERT_TRUE(TagImage(OpenStore(), "b", "docker.io/library/a:latest"));
+  EXPECT_EQ(OpenStore().CheckStill(*opened).error().code(), ErrorCode::kNotFound);
+}
+
 TEST_F(StoreNamesTest, AnImageThatADiskNeedsStaysWithoutANameWhenItsTagMoves) {
   const std::string old = LoadAs("a", "old");
   const std::string now = LoadAs("b", "new");

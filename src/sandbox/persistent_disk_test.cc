@@ -125,6 +125,12 @@ TEST_F(PersistentDiskTest, PinsItsImageInAnotherDirectoryThatTheHomeKnowsOf) {
   EXPECT_EQ(image::PinnedManifests(*pins), std::set<std::string>{"sha256:b"});
 }
 
+TEST_F(PersistentDiskTest, PinsItsImageInADirectoryThatWasMovedAndLinked) {
+  ASSERT_TRUE(OpenPersistentDisk(home_ + "/larger/default/box", Image("b"), kBytes));
+  ASSERT_EQ(::symlink("larger", (home_ + "/namespaces").c_str()), 0);
+  EXPECT_EQ(image::FindDiskPins(home_)->size(), 1u);
+}
+
 TEST_F(PersistentDiskTest, ALineThatAKillHasCutOffHidesNoOther) {
   ASSERT_TRUE(OpenPersistentDisk(home_ + "/one/default/box", Image("a"), kBytes));
   ASSERT_TRUE(OpenPersistentDisk(home_ + "/two/default/box", Image("b"), kBytes));

@@ -99,6 +99,18 @@ def test_an_upload_that_breaks_off_leaves_no_new_file(server, sandbox):
     wait_until(lambda: "half" not in lines_of(sandbox.sh("ls /srv")), "its removal")
 
 
+def test_an_upload_whose_chunks_are_wrong_is_the_clients_fault(server, sandbox):
+    connection = server.connect()
+    connection.putrequest("PUT", url(sandbox, "/srv/chunks"))
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    connection.send(b"3\r\nabc\r\nnonsense\r\n")
+    answer = connection.getresponse()
+    assert answer.status == 400 and b"chunk" in answer.read()
+    connection.close()
+    assert "chunks" not in lines_of(sandbox.sh("ls /srv"))
+
+
 # --- processes --------------------------------------------------------------------------------------------
 
 def test_a_process_outlives_the_call_and_is_followed_from_any_offset(sandbox):

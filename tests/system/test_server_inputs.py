@@ -46,13 +46,18 @@ def call(**members):
     call().encode().replace(b"sandbox.list", b"sandbox.\xff"),
     call().encode().replace(b"sandbox.list", b"\xc0\xaf"),
     call().encode().replace(b"sandbox.list", b"\xed\xa0\x80"),
-    call().encode("utf-16"), b"\x1f\x8b\x08\0\0\0\0\0", "[" * 100_000, '{"a":' * 100_000,
+    call().encode("utf-16"), b"\x1f\x8b\x08\0\0\0\0\0", "[" * 90_000, '{"a":' * 40_000,
     call(params={"namespace": json.loads("[" * 40 + "]" * 40)}),
 ])
 def test_what_is_not_json_is_a_parse_error(server, body):  # noqa: F811
     status, answer = rpc(server, body)
     assert (status, answer["error"]["code"], answer["id"]) == (400, -32700, None), answer
     assert "result" not in answer
+
+
+def test_a_request_of_very_many_values_is_refused_before_it_is_parsed(server):  # noqa: F811
+    status, answer = rpc(server, call(params={"namespace": [0] * 100_000}))
+    assert (status, answer["error"]["code"]) == (400, -32600) and "100000" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("body", [

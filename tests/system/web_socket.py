@@ -16,6 +16,7 @@ class WebSocket:
         self.socket = self.connection.sock
         self.answer = self.connection.getresponse()
         self.status = self.answer.status
+        self.close_code = None
         self.data = b""  # of a message that has begun
 
     def send(self, message):
@@ -27,12 +28,15 @@ class WebSocket:
     def receive(self):
         """The next message; None at the end."""
         first = self._read(2)
-        if len(first) < 2 or first[0] & 0x0F == 8:
+        if len(first) < 2:
             return None
         size = first[1] & 0x7F
         if size >= 126:
             size = int.from_bytes(self._read(2 if size == 126 else 8))
         piece = self._read(size)
+        if first[0] & 0x0F == 8:
+            self.close_code = int.from_bytes(piece[:2])
+            return None
         if first[0] & 0x0F not in (0, 1):
             return self.receive()
         self.data += piece

@@ -401,6 +401,7 @@ TEST_F(HttpServer, TakesNoBodyThatItCannotHold) {
   const Answer refused = client.Ask(Post("/echo", std::string(200'000, 'x')));
   EXPECT_EQ(refused.status, 503);
   EXPECT_THAT(refused.body, HasSubstr("holds too much for this key"));
+  EXPECT_TRUE(refused.has("Retry-After: 1"));
   EXPECT_EQ(Ask(Post("/echo", std::string(100, 'x'))).status, 200);
   server_->OnServer([&](Server&) { EXPECT_EQ(server_->budget().held(), 0u); });
 }

@@ -37,6 +37,9 @@ TEST(MessageTest, WhatIsNoMessageIsRefusedWithTheRightCode) {
   EXPECT_EQ(CodeOf(R"({"jsonrpc":"2.0","id":null,"method":"a"})"), kInvalidRequest);
   EXPECT_EQ(CodeOf(R"({"jsonrpc":"2.0","id":1.5,"method":"a"})"), kInvalidRequest);
   EXPECT_EQ(CodeOf(R"({"jsonrpc":"2.0","id":{},"method":"a"})"), kInvalidRequest);
+  EXPECT_EQ(CodeOf(R"({"jsonrpc":"2.0","method":"a","id":")" + std::string(257, 'i') + "\"}"),
+            kInvalidRequest);
+  EXPECT_EQ(CodeOf("[" + std::string(200'000, ',') + "]"), kInvalidRequest);
   EXPECT_EQ(CodeOf(R"({"jsonrpc":"2.0","id":1,"method":1})"), kInvalidRequest);
   EXPECT_EQ(CodeOf(R"({"jsonrpc":"2.0","id":1})"), kInvalidRequest);
   EXPECT_EQ(CodeOf(R"({"jsonrpc":"2.0","id":1,"result":1,"error":{}})"), kInvalidRequest);
