@@ -184,12 +184,20 @@ Async<void> Sandboxes::Sweep() {
 Async<base::Result<bool>> Sandboxes::Stop(SandboxKey key, std::chrono::milliseconds grace) {
   const auto entry = EntryOf(key);
   base::Result<bool> stopped = false;
+  Hasten(*entry, grace);
   {
     const Lock::Guard guard = co_await entry->lock.Acquire(never_);
     stopped = co_await StopLocked(key, grace, *entry);
   }
   Forget(key, entry);
   co_return stopped;
+}
+
+// It may be stopped already by somebody with more patience, for whom this one would wait.
+void Sandboxes::Hasten(Entry& entry, std::chrono::milliseconds grace) {
+  if (!entry.lock.held() || !entry.instance || entry.instance->ended()) return;
+  // What cannot be said to a monitor that has gone needs not be.
+  (void)entry.instance->monitor().Stop(static_cast<uint32_t>(grace.count()));
 }
 
 Async<base::Result<bool>> Sandboxes::StopLocked(const SandboxKey& key,
@@ -209,6 +217,7 @@ Async<base::Result<bool>> Sandboxes::StopLocked(const SandboxKey& key,
 Async<base::Status> Sandboxes::Remove(SandboxKey key) {
   const auto entry = EntryOf(key);
   base::Status removed;
+  Hasten(*entry, std::chrono::milliseconds(0));
   {
     const Lock::Guard guard = co_await entry->lock.Acquire(never_);
     // Its disk goes, too: nothing needs to be settled.

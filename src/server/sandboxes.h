@@ -76,6 +76,7 @@ class Sandboxes {
   void Forget(const SandboxKey& key, const std::shared_ptr<Entry>& entry);
   Async<base::Status> StartLocked(const SandboxKey& key, std::optional<api::Config> given,
                                   bool reset, const Caller& caller, Entry& entry);
+  static void Hasten(Entry& entry, std::chrono::milliseconds grace);
   Async<base::Result<bool>> StopLocked(const SandboxKey& key, std::chrono::milliseconds grace,
                                        Entry& entry);
   base::Result<std::shared_ptr<Instance>> Running(const SandboxKey& key, Entry& entry);

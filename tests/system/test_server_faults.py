@@ -78,6 +78,20 @@ def busy_contexts(sandbox):
     return [c["context"] for c in sandbox.call("context.list")["contexts"] if c["busy"] and c["runs"]]
 
 
+def test_a_stop_with_less_patience_does_not_wait_for_one_with_more(server, sandbox):
+    sandbox.call("process.start", command="sh", args=["-c", "trap '' TERM; echo ready; exec sleep 7011"])
+    wait_until(lambda: "sleep 7011" in commands(sandbox), "the program")
+    patient = InFlight(lambda: sandbox.call("stop", grace=3000))
+    wait_until(lambda: status_of(server, sandbox) == "stopping", "the stop")
+    assert "stopped" in sandbox.call("stop", grace=0)
+    assert "stopped" in patient.end()
+
+
+def status_of(server, sandbox):
+    listed = server.call("sandbox.list")["sandboxes"]
+    return next((one["status"] for one in listed if one["name"] == sandbox.name), None)
+
+
 def commands(sandbox):
     return lines_of(sandbox.sh("cat /proc/[0-9]*/cmdline | tr '\\0' ' '"))
 
