@@ -1,5 +1,8 @@
 #include "src/sandbox/launch_plan.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "src/base/log.h"
@@ -33,6 +36,19 @@ void AddWritable(LaunchPlan& plan, base::UniqueFd file, uint64_t bytes) {
   plan.spec.configure.upper = agent::Upper{.device = "/dev/vdb", .temporary = plan.spec.temporary};
 }
 
+// A guest that fills more than the host has would take the host with it: guest memory is not
+// swapped out, and every other process pages from the disk.
+base::Status CheckMemory(uint64_t bytes) {
+  const auto host = static_cast<uint64_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES))) *
+                    static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const uint64_t most = host - host / 8;
+  if (bytes <= most) return {};
+  return base::Fail(base::ErrorCode::kLimit,
+                    "a sandbox can have {1} MiB of memory at most on this host, of which an eighth "
+                    "is left for all else, not {0}: ask for less",
+                    bytes >> 20, most >> 20);
+}
+
 }  // namespace
 
 uint32_t LaunchPlan::Add(base::UniqueFd file) {
@@ -48,6 +64,7 @@ std::vector<int> LaunchPlan::fds() const {
 
 base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOptions& options,
                                     const std::string& home, std::optional<PersistentDisk> disk) {
+  TRY(CheckMemory(options.memory_bytes));
   LaunchPlan plan;
   SandboxSpec& spec = plan.spec;
   spec.id = base::RandomHex(16);

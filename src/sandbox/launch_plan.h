@@ -51,7 +51,7 @@ ProgramDefaults DefaultsOf(const image::ImageConfig& config, const DefaultsOptio
 
 // Without a program and defaults, which the caller adds. Without `disk` its writable disk is a
 // temporary one, on the file system of `home`. kInvalid for options that this host cannot fulfil,
-// kNoSpace for a full one.
+// kLimit for more memory than it can spare, kNoSpace for a full disk.
 base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOptions& options,
                                     const std::string& home,
                                     std::optional<PersistentDisk> disk = {});

@@ -17,6 +17,15 @@ image::ImageConfig Config() {
   return config;
 }
 
+TEST(LaunchPlanTest, NoSandboxGetsMoreMemoryThanTheHostHas) {
+  LaunchOptions options;
+  options.memory_bytes = uint64_t{1} << 50;
+  const auto plan = PlanLaunch({}, options, "/nowhere", {});
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code(), base::ErrorCode::kLimit);
+  EXPECT_NE(plan.error().message().find("not 1073741824:"), std::string::npos);
+}
+
 TEST(LaunchPlanTest, WithoutWishesAllIsTheImages) {
   EXPECT_EQ(ArgvOf(Config(), "", {}), (Argv{"python3", "-i"}));
   const ProgramDefaults defaults = DefaultsOf(Config(), {});
