@@ -256,7 +256,7 @@ void FileWorkers::Take(Worker& worker, const Frame& frame) {
 }
 
 void FileWorkers::TakeTurn(Worker& worker, Turn turn, size_t taken) {
-  if (turn == Turn::kBusy) return worker.timer.Arm(options_.patience);
+  if (turn == Turn::kBusy) return SetOverdue(worker);
   if (turn == Turn::kFinished) return TakeEnd(worker);
   const auto callbacks = worker.task->callbacks_;
   worker.overdue = false;
@@ -275,13 +275,16 @@ void FileWorkers::TakeEnd(Worker& worker) {
   StartWaiting();
 }
 
+// It takes long: others need not wait for it, and it is given up if this was its last sign of life.
+void FileWorkers::SetOverdue(Worker& worker) {
+  const bool first = !std::exchange(worker.overdue, true);
+  worker.timer.Arm(options_.patience);
+  if (first) StartWaiting();
+}
+
 void FileWorkers::OnTimer(Worker& worker) {
   if (worker.owed == 0 || worker.task == nullptr) return;
-  if (!worker.overdue) {
-    worker.overdue = true;
-    worker.timer.Arm(options_.patience);
-    return StartWaiting();
-  }
+  if (!worker.overdue) return SetOverdue(worker);
   const auto silent = [this](const FileTask& task) {
     return Failure{FailureCode::kTimeout,
                    fmt::format("{}: its file system has not answered for {} s", task.path_,

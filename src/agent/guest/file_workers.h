@@ -89,6 +89,7 @@ class FileWorkers {
   void Take(Worker& worker, const Frame& frame);
   void TakeTurn(Worker& worker, Turn turn, size_t taken);
   void TakeEnd(Worker& worker);
+  void SetOverdue(Worker& worker);
   void OnTimer(Worker& worker);
   void Rest(Worker& worker);
   void Kill(Worker& worker);

@@ -78,6 +78,22 @@ TEST_F(StuckTest, WhatIsStuckKeepsNothingElseWaiting) {
   for (const auto& reading : stuck) EXPECT_EQ(reading->moved.data, "content");
 }
 
+TEST_F(StuckTest, WhatTakesLongAndSaysSoKeepsNothingElseWaiting) {
+  ASSERT_EQ(::mkdir((top + "/tree").c_str(), 0755), 0);
+  ASSERT_EQ(::mkdir((top + "/tree/in").c_str(), 0755), 0);
+  ASSERT_EQ(::fanotify_mark(guard_.get(), FAN_MARK_ADD, FAN_OPEN_PERM | FAN_ONDIR, AT_FDCWD,
+                            (top + "/tree/in").c_str()),
+            0);
+  size_t over = 0;
+  for (size_t i = 0; i < FileWorkers::kMaxQuick; ++i) {
+    control->SendRemove({.path = top + "/tree", .recursive = true}, [&](auto) { ++over; });
+  }
+  EXPECT_EQ(Stat("/fine"), std::nullopt);
+  EXPECT_EQ(over, 0u);
+  guard_.Reset();
+  EXPECT_TRUE(RunUntil([&] { return over == FileWorkers::kMaxQuick; }));
+}
+
 TEST_F(StuckTest, MoreThanCanBeStuckWaitAndAreDoneWhenSomeAreGone) {
   std::vector<std::unique_ptr<Reading>> stuck;
   for (size_t i = 0; i < 2 * FileWorkers::kMaxStuck; ++i) stuck.push_back(BeginReading("/stuck"));
