@@ -37,6 +37,8 @@ class FrameReader {
   // The next frame or piece, none if more bytes are needed. kProtocol: the stream is beyond repair
   // (and the error comes again).
   base::Result<std::optional<Frame>> Next();
+  // True if more pieces of the last frame follow.
+  bool InFrame() const { return data_left_ > 0; }
   // True if the stream may end here.
   bool AtBoundary() const { return data_left_ == 0 && begin_ == end_; }
 

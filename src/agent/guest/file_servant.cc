@@ -60,7 +60,7 @@ class FileServant {
   Outcome<Turn> Open(const Request& request, const Identity& user);
   Outcome<Reply> Do(const Request& request, const Identity& user);
   Turn Next();
-  Turn Write(std::string_view data);
+  void TakeData(std::string_view piece);
   Turn FinishWrite();
   Turn Answer(Outcome<Reply> outcome);
   void Say(Turn turn, size_t taken) {
@@ -76,6 +76,7 @@ class FileServant {
   uint32_t seq_ = 0;
   std::unique_ptr<Transfer> transfer_;
   std::unique_ptr<FileReceiver> receiver_;
+  size_t taken_ = 0;  // of a frame of which there is more
   std::unique_ptr<FileWatch> watch_;
   bool change_said_ = false;
   int64_t busy_said_ns_ = 0;
@@ -106,7 +107,7 @@ base::Status FileServant::Handle(const Frame& frame) {
       if (transfer_ || watch_) Say(Next(), 0);
       return {};
     case FrameType::kData:  // without a receiver: sent before it was known that there is none
-      if (receiver_) Say(Write(frame.payload), frame.payload.size());
+      if (receiver_) TakeData(frame.payload);
       return {};
     case FrameType::kEnd:
       if (receiver_) Say(FinishWrite(), 0);
@@ -136,6 +137,7 @@ Outcome<Turn> FileServant::Open(const Request& request, const Identity& user) {
     auto receiver = FileReceiver::Create(*request.write_file, user);
     if (!receiver) return std::unexpected(receiver.error());
     receiver_ = *std::move(receiver);
+    taken_ = 0;
     return Turn::kData;
   }
   if (request.list_directory) {
@@ -194,11 +196,15 @@ Turn FileServant::Next() {
   return Turn::kFinished;
 }
 
-Turn FileServant::Write(std::string_view data) {
-  auto written = receiver_->Write(data);
-  if (written) return Turn::kData;
-  receiver_.reset();
-  return Answer(std::unexpected(written.error()));
+// One turn for a whole frame, in however many pieces it comes: the agent counts them.
+void FileServant::TakeData(std::string_view piece) {
+  taken_ += piece.size();
+  if (auto written = receiver_->Write(piece); !written) {
+    receiver_.reset();
+    return Say(Answer(std::unexpected(written.error())), 0);
+  }
+  if (reader_.InFrame()) return;
+  Say(Turn::kData, std::exchange(taken_, 0));
 }
 
 Turn FileServant::FinishWrite() {
