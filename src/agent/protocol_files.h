@@ -92,7 +92,7 @@ struct Remove {
 };
 BOOST_DESCRIBE_STRUCT(Remove, (), (path, user, recursive))
 
-// Atomic at the new name; to another file system it is a copy, after which the old one is removed.
+// Atomic at the new name; to another file system a file is copied (all else: kUnsupported).
 // Without `replace` a taken name is kExists.
 struct Rename {
   base::Bytes from = {};

@@ -14,15 +14,13 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "src/base/clone_file.h"
 #include "src/base/retry.h"
 #include "src/base/sys.h"
 
 namespace msb::base {
 namespace {
 
-Status CopyRange(int source_fd, int target_fd, uint64_t offset, uint64_t length,
-                 const std::function<void()>& busy) {
+Status CopyRange(int source_fd, int target_fd, uint64_t offset, uint64_t length) {
   std::vector<std::byte> buffer(std::min<uint64_t>(length, 1 << 20));
   while (length > 0) {
     const std::span<std::byte> part(buffer.data(), std::min<uint64_t>(length, buffer.size()));
@@ -30,7 +28,6 @@ Status CopyRange(int source_fd, int target_fd, uint64_t offset, uint64_t length,
     TRY(PwriteFull(target_fd, part, offset));
     offset += part.size();
     length -= part.size();
-    if (busy) busy();
   }
   return {};
 }
@@ -192,9 +189,7 @@ Status ReplaceFileAt(int dir_fd, const std::string& name, std::string_view conte
   return {};
 }
 
-Status CloneFile(int source_fd, int target_fd) { return CloneFile(source_fd, target_fd, {}); }
-
-Status CloneFile(int source_fd, int target_fd, const std::function<void()>& busy) {
+Status CloneFile(int source_fd, int target_fd) {
   if (::ioctl(target_fd, FICLONE, source_fd) == 0) return {};
   const off_t size = static_cast<off_t>(TRY(Stat(source_fd)).st_size);
   if (::ftruncate(target_fd, size) < 0) return FailErrno("cannot set a file's size");
@@ -207,7 +202,7 @@ Status CloneFile(int source_fd, int target_fd, const std::function<void()>& busy
     const off_t hole = ::lseek(source_fd, data, SEEK_HOLE);
     if (hole < 0) return FailErrno("cannot copy a sparse file");
     TRY(CopyRange(source_fd, target_fd, static_cast<uint64_t>(data),
-                  static_cast<uint64_t>(hole - data), busy));
+                  static_cast<uint64_t>(hole - data)));
     at = hole;
   }
   return {};

@@ -8,10 +8,10 @@
 #include <array>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "src/base/clone_file.h"
 #include "src/base/sys.h"
 #include "src/base/unique_fd.h"
 
@@ -20,27 +20,30 @@ namespace {
 
 class Copier {
  public:
-  explicit Copier(int target_root, std::function<void()> busy = {})
-      : target_root_(target_root), busy_(std::move(busy)) {}
-  base::Status Entry(int source, int target, const std::string& name, const std::string& path,
-                     unsigned depth);
+  explicit Copier(int target_root) : target_root_(target_root) {}
   base::Status Directory(int source, int target, const std::string& path, unsigned depth);
   uint64_t copied() const { return copied_; }
 
  private:
+  base::Status Entry(int source, int target, const std::string& name, const std::string& path,
+                     unsigned depth);
   base::Status File(int source, int target, const std::string& name, const struct stat& status);
   base::Status Symlink(int source, int target, const std::string& name);
   base::Result<bool> LinkAgain(int target, const std::string& name, const struct stat& status,
                                const std::string& path);
 
   const int target_root_;
-  const std::function<void()> busy_;
   uint64_t copied_ = 0;
   // Files with several names: where the first of them went.
   std::map<std::pair<dev_t, ino_t>, std::string> linked_;
 };
 
-base::Status CopyAttributes(int source, int target) {
+// The others mean something to the kernel, such as a program's capabilities.
+bool IsOfUsers(std::string_view name) {
+  return !name.starts_with("security.") && !name.starts_with("trusted.");
+}
+
+base::Status CopyAttributes(int source, int target, Attributes which) {
   const ssize_t length = ::flistxattr(source, nullptr, 0);
   if (length <= 0) return {};  // none, or a file system that has none
   std::vector<char> names(static_cast<size_t>(length));
@@ -49,6 +52,7 @@ base::Status CopyAttributes(int source, int target) {
   std::vector<char> value(65536);  // XATTR_SIZE_MAX
   for (const char* name = names.data(); name < names.data() + got;
        name += std::char_traits<char>::length(name) + 1) {
+    if (which == Attributes::kOfUsers && !IsOfUsers(name)) continue;
     const ssize_t size = ::fgetxattr(source, name, value.data(), value.size());
     if (size < 0) continue;  // not for us to read: an overlay's own
     if (::fsetxattr(target, name, value.data(), static_cast<size_t>(size), 0) < 0 &&
@@ -56,17 +60,6 @@ base::Status CopyAttributes(int source, int target) {
       return base::FailErrno("cannot set the attribute {}", name);
     }
   }
-  return {};
-}
-
-// In an order in which nothing undoes what was before: a change of owner clears set-user-ID and
-// capabilities.
-base::Status CopyMetadata(int source, int target, const struct stat& status) {
-  if (::fchown(target, status.st_uid, status.st_gid) < 0) return base::FailErrno("cannot chown");
-  if (::fchmod(target, status.st_mode & 07777) < 0) return base::FailErrno("cannot chmod");
-  TRY(CopyAttributes(source, target));
-  const std::array<timespec, 2> times = {status.st_atim, status.st_mtim};
-  if (::futimens(target, times.data()) < 0) return base::FailErrno("cannot set times");
   return {};
 }
 
@@ -78,12 +71,11 @@ base::Status Copier::Directory(int source, int target, const std::string& path, 
     const std::string entry_path = path.empty() ? name : path + "/" + name;
     TRY(Entry(source, target, name, entry_path, depth).WithContext(entry_path));
   }
-  return CopyMetadata(source, target, TRY(base::Stat(source)));
+  return CopyMetadata(source, target, TRY(base::Stat(source)), Attributes::kAll);
 }
 
 base::Status Copier::Entry(int source, int target, const std::string& name, const std::string& path,
                            unsigned depth) {
-  if (busy_) busy_();
   struct stat status;
   if (::fstatat(source, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) {
     return base::FailErrno("cannot stat");
@@ -133,8 +125,8 @@ base::Status Copier::File(int source, int target, const std::string& name,
   const base::UniqueFd from = TRY(base::OpenFileAt(source, name, O_RDONLY | O_NOFOLLOW));
   const base::UniqueFd to =
       TRY(base::OpenFileAt(target, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  TRY(base::CloneFile(from.get(), to.get(), busy_));
-  return CopyMetadata(from.get(), to.get(), status);
+  TRY(base::CloneFile(from.get(), to.get()));
+  return CopyMetadata(from.get(), to.get(), status, Attributes::kAll);
 }
 
 base::Status Copier::Symlink(int source, int target, const std::string& name) {
@@ -148,15 +140,21 @@ base::Status Copier::Symlink(int source, int target, const std::string& name) {
 
 }  // namespace
 
+// In an order in which nothing undoes what was before: a change of owner clears set-user-ID and
+// capabilities, and a mode may take from its owner the right to set attributes.
+base::Status CopyMetadata(int source, int target, const struct stat& status, Attributes which) {
+  if (::fchown(target, status.st_uid, status.st_gid) < 0) return base::FailErrno("cannot chown");
+  TRY(CopyAttributes(source, target, which));
+  if (::fchmod(target, status.st_mode & 07777) < 0) return base::FailErrno("cannot chmod");
+  const std::array<timespec, 2> times = {status.st_atim, status.st_mtim};
+  if (::futimens(target, times.data()) < 0) return base::FailErrno("cannot set times");
+  return {};
+}
+
 base::Result<uint64_t> CopyTree(int source_dir, int target_dir) {
   Copier copier(target_dir);
   TRY(copier.Directory(source_dir, target_dir, "", 0));
   return copier.copied();
-}
-
-base::Status CopyEntry(int source_dir, int target_dir, const std::string& name,
-                       const std::function<void()>& busy) {
-  return Copier(target_dir, busy).Entry(source_dir, target_dir, name, name, 0);
 }
 
 }  // namespace msb::agent

@@ -20,6 +20,15 @@ Failure FileFailure(const base::Error& error) {
     case base::ErrorCode::kInvalid:
       code = FailureCode::kInvalid;
       break;
+    case base::ErrorCode::kExists:
+      code = FailureCode::kExists;
+      break;
+    case base::ErrorCode::kBusy:
+      code = FailureCode::kBusy;
+      break;
+    case base::ErrorCode::kUnsupported:
+      code = FailureCode::kUnsupported;
+      break;
     default:
       break;
   }

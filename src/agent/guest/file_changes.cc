@@ -63,7 +63,13 @@ Outcome<void> RenameAs(const Rename& request, const Identity& identity,
                   request.replace ? 0 : RENAME_NOREPLACE) == 0) {
     return {};
   }
-  if (errno == EXDEV) return MoveAcross(request, busy);
+  if (errno == EXDEV) {
+    const auto which = identity.uid == 0 ? Attributes::kAll : Attributes::kOfUsers;
+    if (const base::Status moved = MoveAcross(request, which, busy); !moved) {
+      return std::unexpected(FileFailure(moved.error()));
+    }
+    return {};
+  }
   return std::unexpected(
       FileFailure(base::FailErrno("{} to {}", request.from.data, request.to.data)));
 }
