@@ -24,6 +24,8 @@ enum class State {
   kKilled,
 };
 
+Failure Stopped() { return {FailureCode::kBusy, "the sandbox is being stopped"}; }
+
 }  // namespace
 
 struct FileWorkers::Worker {
@@ -97,6 +99,7 @@ FileWorkers::Census FileWorkers::Count(const std::string& mount) const {
 }
 
 Outcome<FileWorkers::Worker*> FileWorkers::Find(const std::string& mount) {
+  if (stopped_) return std::unexpected(Stopped());
   const Census census = Count(mount);
   if (census.in_mount >= (mount.empty() ? kMaxStuck : kMaxStuckInMount)) {
     if (census.given_up_in_mount < census.in_mount) return nullptr;
@@ -325,6 +328,12 @@ bool FileWorkers::Reaped(pid_t pid) {
   workers_.erase(pid);
   StartWaiting();
   return true;
+}
+
+void FileWorkers::Stop() {
+  stopped_ = true;
+  FailWaiting([](const FileTask&) { return Stopped(); });
+  for (const auto& [pid, worker] : workers_) Lose(*worker, Stopped());
 }
 
 void FileWorkers::Forget(FileTask& task) {

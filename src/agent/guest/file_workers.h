@@ -66,6 +66,8 @@ class FileWorkers {
   // Destroying the task gives the request up.
   Outcome<std::unique_ptr<FileTask>> Begin(const Request& request, Callbacks callbacks);
   bool Reaped(pid_t pid);  // false: none of ours
+  // The workload ends: all requests fail, all processes are killed, none is started.
+  void Stop();
   size_t size() const { return workers_.size(); }
 
  private:
@@ -100,6 +102,7 @@ class FileWorkers {
   const Options options_;
   std::unordered_map<pid_t, std::unique_ptr<Worker>> workers_;
   std::deque<FileTask*> waiting_;
+  bool stopped_ = false;
   std::optional<base::Timer> waited_;  // armed while some wait
 };
 

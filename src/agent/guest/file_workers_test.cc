@@ -120,6 +120,19 @@ TEST_F(StuckTest, AWorkerThatIsKilledFailsItsRequestAlone) {
   EXPECT_EQ(Stat("/fine"), std::nullopt);
 }
 
+TEST_F(StuckTest, TheEndOfTheSandboxEndsThemAllAndNoneIsStartedForThoseThatWaited) {
+  std::vector<std::unique_ptr<Reading>> stuck;
+  for (size_t i = 0; i < FileWorkers::kMaxStuck + 4; ++i) stuck.push_back(BeginReading("/stuck"));
+  ASSERT_TRUE(RunUntil([&] { return server->file_workers() == FileWorkers::kMaxStuck; }));
+  control->SendShutdown({}, [](Answer<void>) {});
+  ASSERT_TRUE(RunUntil([&] {
+    return std::ranges::all_of(stuck, [](const auto& reading) { return reading->moved.over(); });
+  }));
+  for (const auto& reading : stuck) EXPECT_EQ(reading->moved.failed->code, FailureCode::kBusy);
+  EXPECT_EQ(machine.kills, 1);
+  EXPECT_TRUE(RunUntil([&] { return server->file_workers() == 0; }));
+}
+
 class ImpatientTest : public StuckTest {
  protected:
   // What is mounted cannot be read, and so may be anything.

@@ -80,6 +80,7 @@ class Server {
   base::EventLoop& loop() { return loop_; }
   bool AnyRunning() const { return !running_.empty(); }
   void SignalAll(int signal);
+  void StopFileWork() { file_workers_.Stop(); }
   bool AnswerTo(uint64_t session, Reply reply);  // false: it is gone
 
  private:

@@ -53,6 +53,7 @@ void ShutdownSequence::OnTimer() {
 void ShutdownSequence::Kill() {
   stage_ = Stage::kKilling;
   ArmMs(kKillMs);
+  server_.StopFileWork();  // before the workload, of which it is: nothing is started beside it
   server_.machine().KillWorkload([this] {
     if (stage_ == Stage::kKilling) Settle();
   });
