@@ -92,6 +92,17 @@ def test_requests_into_a_dead_mount_time_out_and_keep_nothing_else_waiting(dead)
         wait_until(lambda: sandbox.call("files.stat", path="/mnt/dead/file"), "another refusal")
 
 
+def test_what_leads_there_through_a_link_makes_room_once_there_is_none(dead):
+    sandbox, _ = dead
+    sandbox.sh("ln -s /mnt/dead /link")
+    stuck = [Asking(sandbox, "files.stat", path="/link/file") for _ in range(MANY // 2)]
+    everything_else_works(sandbox, "many")
+    for one in stuck:
+        one.join()
+        assert one.refusal is not None
+    everything_else_works(sandbox, "later")
+
+
 def test_a_sandbox_with_a_dead_mount_can_be_stopped(dead):
     sandbox, _ = dead
     stuck = [Asking(sandbox, "files.stat", path="/mnt/dead/file") for _ in range(3)]

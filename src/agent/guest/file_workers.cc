@@ -78,7 +78,7 @@ Outcome<std::unique_ptr<FileTask>> FileWorkers::Begin(const Request& request, Ca
 struct FileWorkers::Census {
   Worker* idle = nullptr;
   size_t quick = 0;     // in a step that has not taken long
-  size_t in_mount = 0;  // in a step there, or given up there
+  size_t in_mount = 0;  // in a step there, or (in one that is known) given up there
   size_t given_up_in_mount = 0;
   size_t abroad = 0;  // likewise, in any mount that may not answer
 };
@@ -90,6 +90,8 @@ FileWorkers::Census FileWorkers::Count(const std::string& mount) const {
     if (worker->InStep() && !worker->overdue) ++census.quick;
     const bool given_up = worker->state == State::kKilled;
     if (!given_up && !worker->InStep()) continue;
+    // Those that the kernel keeps say nothing about what is in no mount that is known.
+    if (given_up && worker->mount.empty()) continue;
     if (!worker->mount.empty()) ++census.abroad;
     if (worker->mount != mount) continue;
     ++census.in_mount;
@@ -106,7 +108,7 @@ Outcome<FileWorkers::Worker*> FileWorkers::Find(const std::string& mount) {
     return Refuse(FailureCode::kBusy,
                   "{} requests wait for {}, which does not answer: end the program in the "
                   "sandbox that serves it, or restart the sandbox",
-                  census.in_mount, mount.empty() ? "a file system" : "the file system at " + mount);
+                  census.in_mount, "the file system at " + mount);
   }
   if (!mount.empty() && census.abroad >= kMaxStuckAbroad) return nullptr;
   if (census.idle != nullptr) return census.idle;
@@ -288,13 +290,20 @@ void FileWorkers::SetOverdue(Worker& worker) {
 void FileWorkers::OnTimer(Worker& worker) {
   if (worker.owed == 0 || worker.task == nullptr) return;
   if (!worker.overdue) return SetOverdue(worker);
+  // The disk of the sandbox waits for as long as its host's is full. It is what most of these wait
+  // for, but for one behind a link it may be anything: they make room for others once there is
+  // none.
+  if (worker.mount.empty() && Count(worker.mount).in_mount < kMaxStuck) {
+    return worker.timer.Arm(options_.patience);
+  }
   const auto silent = [this](const FileTask& task) {
     return Failure{FailureCode::kTimeout,
                    fmt::format("{}: its file system has not answered for {} s", task.path_,
                                options_.patience.count() / 1000)};
   };
   Lose(worker, silent(*worker.task));
-  // Those that waited for the same would learn the same.
+  if (Count(worker.mount).given_up_in_mount < kMaxStuckInMount) return;
+  // Nobody is left to wait with: those that waited for the same would learn the same.
   FailWaiting([&](const FileTask& task) -> std::optional<Failure> {
     if (task.mount_ != worker.mount) return std::nullopt;
     return silent(task);

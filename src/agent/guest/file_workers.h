@@ -2,9 +2,10 @@
 //
 // A request about files never keeps the agent or another request waiting, whatever file system it
 // leads to: a process that takes long over a step gets company, and one that takes too long is
-// given up (its request fails with kTimeout) and killed. One that cannot be killed, since its file
-// system does not let go of it, is counted: beyond some of them further requests that lead to the
-// same mount are refused until they are gone.
+// given up (its request fails with kTimeout) and killed; in no mount that is known for it only when
+// there are many of these, since the sandbox's own disk may wait for its host's. One that cannot be
+// killed, since its file system does not let go of it, is counted: beyond some of them further
+// requests that lead to the same mount are refused until they are gone.
 //
 // Owned by the Server, which reaps and says whom (Reaped). No task's callbacks are called before
 // Begin has returned it. One thread.

@@ -159,7 +159,8 @@ TEST_F(ImpatientTest, WhatWaitsForTheSameMountFailsWithIt) {
     return std::ranges::all_of(stuck, [](const auto& reading) { return reading->moved.over(); });
   }));
   for (const auto& reading : stuck) {
-    EXPECT_EQ(reading->moved.failed->code, FailureCode::kTimeout);
+    const FailureCode code = reading->moved.failed->code;  // had one, or waited for one
+    EXPECT_TRUE(code == FailureCode::kTimeout || code == FailureCode::kBusy);
   }
   EXPECT_EQ(Stat("/fine"), std::nullopt);
 }
@@ -222,6 +223,72 @@ TEST_F(ImpatientTest, WhatIsSentAheadToAProgramArrivesOnceItRuns) {
   run->attachment->CloseStdin();
   run = Finish(std::move(run));
   EXPECT_EQ(run->out, "ahead");
+}
+
+// With a mount that is known for not answering, and what is not in it.
+class MountTest : public StuckTest {
+ protected:
+  static constexpr std::chrono::milliseconds kPatience{600};
+  MountTest() : StuckTest({.mounts_path = MakeMounts(), .file_patience = kPatience}) {}
+  void SetUp() override {
+    StuckTest::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_EQ(::mkdir((top + "/mnt").c_str(), 0755), 0);
+    Make("/mnt/fine", "content");
+    ASSERT_EQ(::link((top + "/stuck").c_str(), (top + "/mnt/stuck").c_str()), 0);
+    const auto mounts = base::OpenFile(MountsPath(), O_WRONLY);
+    ASSERT_TRUE(base::WriteFull(mounts->get(), "1 0 0:1 / " + top + "/mnt rw - fuse x rw\n"));
+  }
+  void TearDown() override {
+    ::unlink(MountsPath().c_str());
+    StuckTest::TearDown();
+  }
+  static std::string MountsPath() {
+    return testing::TempDir() + "mounts_" + std::to_string(::getpid());
+  }
+  static std::string MakeMounts() {
+    EXPECT_TRUE(base::OpenFile(MountsPath(), O_WRONLY | O_CREAT, 0600).has_value());
+    return MountsPath();
+  }
+  void Let(std::chrono::milliseconds time) {
+    bool over = false;
+    auto timer = loop->AddTimer([&] { over = true; }).value();
+    timer.Arm(time);
+    ASSERT_TRUE(RunUntil([&] { return over; }));
+  }
+};
+
+TEST_F(MountTest, WhatIsInNoSuchMountWaitsForAsLongAsItsDiskDoes) {
+  auto reading = BeginReading("/stuck");
+  for (int i = 0; i < 2; ++i) {
+    auto given_up = BeginReading("/mnt/stuck");
+    ASSERT_TRUE(RunUntil([&] { return given_up->moved.over(); }));
+    EXPECT_EQ(given_up->moved.failed->code, FailureCode::kTimeout);
+  }
+  EXPECT_FALSE(reading->moved.over());
+  guard_.Reset();
+  ASSERT_TRUE(RunUntil([&] { return reading->moved.over(); }));
+  EXPECT_EQ(reading->moved.data, "content");
+}
+
+TEST_F(MountTest, WhereAsMuchIsStuckAsMayBeTheOldestMakeRoom) {
+  std::vector<std::unique_ptr<Reading>> stuck;
+  for (size_t i = 0; i < FileWorkers::kMaxStuck; ++i) stuck.push_back(BeginReading("/stuck"));
+  ASSERT_TRUE(RunUntil([&] { return server->file_workers() == FileWorkers::kMaxStuck; }));
+  EXPECT_EQ(Stat("/fine"), std::nullopt);
+}
+
+TEST_F(MountTest, OneThatIsGivenUpMakesRoomForWhatWaitedForTheSameMount) {
+  auto first = BeginReading("/mnt/stuck");
+  ASSERT_TRUE(RunUntil([&] { return server->file_workers() == 1; }));
+  Let(kPatience / 2);
+  std::vector<std::unique_ptr<Reading>> others;
+  for (size_t i = 1; i < FileWorkers::kMaxStuckInMount; ++i) {
+    others.push_back(BeginReading("/mnt/stuck"));
+  }
+  auto waiting = BeginReading("/mnt/fine");
+  ASSERT_TRUE(RunUntil([&] { return waiting->moved.over(); }));
+  EXPECT_EQ(waiting->moved.data, "content");
 }
 
 }  // namespace
