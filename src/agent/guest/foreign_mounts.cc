@@ -1,6 +1,7 @@
 #include "src/agent/guest/foreign_mounts.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -68,6 +69,11 @@ bool IsBelow(std::string_view path, std::string_view mount) {
          (path.starts_with(mount) && (path.size() == mount.size() || path[mount.size()] == '/'));
 }
 
+base::Result<std::string> ReadFromStart(int fd) {
+  if (::lseek(fd, 0, SEEK_SET) < 0) return base::FailErrno("cannot read the mounts");
+  return base::ReadToEnd(fd, kMaxMountinfo);
+}
+
 }  // namespace
 
 std::vector<std::string> FindForeignMounts(std::string_view mountinfo) {
@@ -80,18 +86,19 @@ std::vector<std::string> FindForeignMounts(std::string_view mountinfo) {
   return found;
 }
 
-void ForeignMounts::Follow(base::EventLoop& loop, std::string path) {
-  path_ = std::move(path);
-  auto changes = base::OpenFile(path_, O_RDONLY);
-  if (!changes) return;
-  changes_ = *std::move(changes);
-  auto watch = loop.Add(changes_.get(), EPOLLPRI | EPOLLET, [this](uint32_t) { changed_ = true; });
+void ForeignMounts::Follow(base::EventLoop& loop, const std::string& path) {
+  followed_ = true;
+  auto mountinfo = base::OpenFile(path, O_RDONLY);
+  if (!mountinfo) return;
+  mountinfo_ = *std::move(mountinfo);
+  auto watch =
+      loop.Add(mountinfo_.get(), EPOLLPRI | EPOLLET, [this](uint32_t) { changed_ = true; });
   if (watch) watch_ = *std::move(watch);
 }
 
 const std::vector<std::string>& ForeignMounts::Current() {
-  if (path_.empty() || !std::exchange(changed_, !watch_.active())) return mounts_;
-  const auto mountinfo = base::ReadFile(path_, kMaxMountinfo);
+  if (!followed_ || !std::exchange(changed_, !watch_.active())) return mounts_;
+  const auto mountinfo = ReadFromStart(mountinfo_.get());
   // More than can be read: nobody has so many for good reasons.
   mounts_ = mountinfo ? FindForeignMounts(*mountinfo) : std::vector<std::string>{"/"};
   return mounts_;

@@ -19,8 +19,9 @@ std::vector<std::string> FindForeignMounts(std::string_view mountinfo);
 
 class ForeignMounts {
  public:
-  // Looked at again only when it has changed, if it is a file that says so.
-  void Follow(base::EventLoop& loop, std::string path);
+  // Opened here and never again: the workload, once it runs, can put anything at its path. Looked
+  // at again only when it has changed, if it is a file that says so.
+  void Follow(base::EventLoop& loop, const std::string& path);
   bool Any() { return !Current().empty(); }
   // The mount point that the path is below, by its name; empty: none.
   std::string MountOf(std::string_view path);
@@ -28,8 +29,8 @@ class ForeignMounts {
  private:
   const std::vector<std::string>& Current();
 
-  std::string path_;  // empty: nothing is mounted yet
-  base::UniqueFd changes_;
+  bool followed_ = false;  // nothing is mounted before
+  base::UniqueFd mountinfo_;
   base::Watch watch_;
   bool changed_ = true;
   std::vector<std::string> mounts_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "src/base/sys.h"
@@ -43,7 +44,27 @@ TEST(ForeignMountsTest, APathIsOfTheInnermostMountThatItsNameLeadsTo) {
   EXPECT_EQ(mounts.MountOf("/mnt2"), "");
   EXPECT_EQ(mounts.MountOf("/"), "");
   ::unlink(path.c_str());
-  EXPECT_EQ(mounts.MountOf("/srv"), "/") << "what cannot be read may have any";
+}
+
+TEST(ForeignMountsTest, WhateverIsAtTheirPathLaterIsNotOpened) {
+  const std::string path = testing::TempDir() + "mountinfo_" + base::RandomHex(4);
+  const auto file = base::OpenFile(path, O_WRONLY | O_CREAT, 0600);
+  const auto loop = base::EventLoop::Create().value();
+  ForeignMounts mounts;
+  mounts.Follow(*loop, path);
+  EXPECT_FALSE(mounts.Any());
+  ::unlink(path.c_str());
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);  // to open it would take for ever
+  ASSERT_TRUE(base::WriteFull(file->get(), std::string_view("1 0 0:1 / /mnt rw - fuse x rw\n")));
+  EXPECT_EQ(mounts.MountOf("/mnt/a"), "/mnt");
+  ::unlink(path.c_str());
+}
+
+TEST(ForeignMountsTest, WhatCannotBeReadMayHaveAny) {
+  const auto loop = base::EventLoop::Create().value();
+  ForeignMounts mounts;
+  mounts.Follow(*loop, "/nonexistent");
+  EXPECT_EQ(mounts.MountOf("/srv"), "/");
 }
 
 }  // namespace
