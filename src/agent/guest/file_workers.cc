@@ -302,12 +302,14 @@ void FileWorkers::OnTimer(Worker& worker) {
                                options_.patience.count() / 1000)};
   };
   Lose(worker, silent(*worker.task));
-  if (Count(worker.mount).given_up_in_mount < kMaxStuckInMount) return;
-  // Nobody is left to wait with: those that waited for the same would learn the same.
-  FailWaiting([&](const FileTask& task) -> std::optional<Failure> {
-    if (task.mount_ != worker.mount) return std::nullopt;
-    return silent(task);
-  });
+  if (Count(worker.mount).given_up_in_mount >= kMaxStuckInMount) {
+    // Nobody is left to wait with: those that waited for the same would learn the same.
+    FailWaiting([&](const FileTask& task) -> std::optional<Failure> {
+      if (task.mount_ != worker.mount) return std::nullopt;
+      return silent(task);
+    });
+  }
+  StartWaiting();  // it makes room even if the kernel keeps it
 }
 
 // --- the end -------------------------------------------------------------------------------------
