@@ -25,3 +25,16 @@ def test_a_new_start_finds_the_new_ones_whatever_a_program_left_there(server):
     sandbox.call("start", config={"scripts": {**scripts, "other": "#!/bin/cat\nnew\n"}})
     assert said(sandbox) == "#!/bin/cat\nnew\n"
     assert "root" in lines_of(sandbox.sh("head -1 /etc/passwd"))
+
+
+def test_neither_a_full_disk_nor_what_has_their_place_is_in_their_way(server):
+    box = server.sandbox("microsandbox/base", disk=256, scripts={"start": "echo first > /new; mv /new /said"})
+    assert said(box) == "first\n"
+    box.call("stop")
+    box.call("start", config={"scripts": {"start": "umount /.sandbox && rm -rf /.sandbox && ln -s /etc /.sandbox; "
+                                                   "head -c 100G /dev/zero > /fill; echo full > /dev/shm/said"}})
+    wait_until(lambda: lines_of(box.sh("cat /dev/shm/said 2>/dev/null")) == "full\n", "a full disk")
+    box.call("stop")
+    box.call("start", config={"scripts": {"start": "echo again > /dev/shm/said", "big": "#" * 60_000}})
+    wait_until(lambda: lines_of(box.sh("cat /dev/shm/said 2>/dev/null")) == "again\n", "the new script")
+    assert "scripts" not in lines_of(box.sh("ls /etc"))

@@ -2,23 +2,20 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <string>
 
 #include "src/agent/guest/file_access.h"
+#include "src/agent/guest/mount.h"
 #include "src/base/sys.h"
 
 namespace msb::agent {
 namespace {
 
-// What is there already needs no room on a disk that may be full.
-bool IsThere(int directory_fd, const std::string& name, const GivenFile& file) {
-  struct stat status;
-  if (::fstatat(directory_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) return false;
-  if (!S_ISREG(status.st_mode) || (status.st_mode & 07777) != file.mode) return false;
-  const auto content = base::ReadFileAt(directory_fd, name, file.content.data.size());
-  return content && *content == file.content.data;
-}
+constexpr const char* kGivenDirectory = "/.sandbox";
+constexpr unsigned long kNoSuid = 2;  // linux/mount.h cannot be included beside others
+constexpr unsigned long kNoDev = 4;
 
 base::Status WriteGivenFile(const GivenFile& file) {
   const std::string& path = file.path.data;
@@ -30,13 +27,31 @@ base::Status WriteGivenFile(const GivenFile& file) {
   TRY(base::MakeDirectories(parent, 0755));
   const base::UniqueFd directory = TRY(base::OpenFile(parent + "/", O_RDONLY | O_DIRECTORY));
   const std::string name = path.substr(slash + 1);
-  if (IsThere(directory.get(), name, file)) return {};
   // Whatever a program has put there is replaced, not followed or opened.
   return base::ReplaceFileAt(directory.get(), name, file.content.data, file.mode & 07777,
                              /*durable=*/false);
 }
 
 }  // namespace
+
+base::Status MakeGivenDirectory(const std::string& root) {
+  const std::string path = root + kGivenDirectory;
+  struct stat status;
+  if (::lstat(path.c_str(), &status) == 0) {
+    if (S_ISDIR(status.st_mode)) return {};
+    if (::unlink(path.c_str()) < 0) return base::FailErrno("cannot remove {}", path);
+  }
+  if (::mkdir(path.c_str(), 0755) < 0) return base::FailErrno("cannot create {}", path);
+  return {};
+}
+
+base::Status MountGivenDirectory(const std::vector<GivenFile>& files) {
+  constexpr size_t kPage = 4096;
+  size_t bytes = 64 * kPage;  // for programs that write there, too
+  for (const GivenFile& file : files) bytes += file.content.data.size() / kPage * kPage + 2 * kPage;
+  return MountAt("tmpfs", kGivenDirectory, "tmpfs", kNoSuid | kNoDev,
+                 fmt::format("mode=755,size={}", bytes));
+}
 
 base::Status WriteGivenFiles(const std::vector<GivenFile>& files) {
   for (const GivenFile& file : files) {

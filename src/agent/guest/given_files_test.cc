@@ -36,11 +36,16 @@ TEST_F(GivenFilesTest, WhatAProgramHasPutThereIsReplacedNotFollowed) {
   EXPECT_EQ(Content("/fifo"), "given");
 }
 
-TEST_F(GivenFilesTest, OneThatIsThereAlreadyIsLeftAlone) {
-  ASSERT_TRUE(Give("/file", "same"));
-  const ino_t before = Status("/file").st_ino;
-  ASSERT_TRUE(Give("/file", "same"));
-  EXPECT_EQ(Status("/file").st_ino, before);
+TEST_F(GivenFilesTest, TheirDirectoryIsMadeInPlaceOfWhateverHasItsName) {
+  const std::string path = top + "/.sandbox";
+  Make("/.sandbox", "a file");
+  ASSERT_TRUE(MakeGivenDirectory(top));
+  EXPECT_TRUE(S_ISDIR(Status("/.sandbox").st_mode));
+  ASSERT_TRUE(MakeGivenDirectory(top)) << "it stays";
+  ASSERT_EQ(::rmdir(path.c_str()), 0);
+  ASSERT_EQ(::symlink("/etc", path.c_str()), 0);
+  ASSERT_TRUE(MakeGivenDirectory(top));
+  EXPECT_TRUE(S_ISDIR(Status("/.sandbox").st_mode));
 }
 
 TEST_F(GivenFilesTest, OneThatCannotBeWrittenIsNamed) {

@@ -197,11 +197,13 @@ base::Status Furnish(int dev_mount) {
 
 base::Result<BuiltRoot> BuildRoot(const Configure& configure) {
   const bool durable = configure.upper && !configure.upper->temporary;
+  const bool given = !configure.files.empty();
   BuiltRoot built;
   built.upper = TRY(MountUpper(configure.upper));
   if (!configure.lowers.empty()) {
     if (durable) ReleaseReserve();
     TRY(MountOverlay(configure, TRY(MountLowers(configure.lowers))));
+    if (given) TRY(MakeGivenDirectory(kRoot));
     if (durable) TakeReserve();
     EtcFiles etc = TRY(WriteEtcFiles(configure));
     const base::UniqueFd dev = TRY(TakeMount("/dev"));
@@ -210,11 +212,13 @@ base::Result<BuiltRoot> BuildRoot(const Configure& configure) {
     TRY(BindEtcFiles(etc));
     TRY(BindPlainDirectories(built.upper.get(), configure.volumes, durable));
   } else {
+    if (given) TRY(MakeGivenDirectory(""));
     TRY(FurnishDev());
     TRY(MountInImage("proc", "/proc", "proc", kNoSuid | kNoDev | kNoExec));
     TRY(MountInImage("sysfs", "/sys", "sysfs", kNoSuid | kNoDev | kNoExec));
     TRY(MountAt("cgroup2", "/sys/fs/cgroup", "cgroup2", kNoSuid | kNoDev | kNoExec));
   }
+  if (given) TRY(MountGivenDirectory(configure.files));
   TRY(WriteGivenFiles(configure.files));
   return built;
 }
