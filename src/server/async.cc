@@ -30,8 +30,9 @@ Async<bool> Event::Wait(Clock::time_point deadline) {
   co_return set_;
 }
 
-void Cancellation::Cancel() {
+void Cancellation::Cancel(std::string_view why) {
   if (std::exchange(cancelled_, true)) return;
+  why_ = why;
   // A handler may end other watches, not its own and no call's as a whole.
   for (const std::function<void()>& handler : handlers_) handler();
 }

@@ -12,6 +12,7 @@
 #include <functional>
 #include <list>
 #include <optional>
+#include <string_view>
 
 #include "src/base/result.h"
 
@@ -48,8 +49,10 @@ class Cancellation {
   Cancellation() = default;
   Cancellation(const Cancellation&) = delete;
 
-  void Cancel();
+  // `why`: a constant, for the caller; empty: the client has gone, and needs none.
+  void Cancel(std::string_view why = {});
   bool cancelled() const { return cancelled_; }
+  std::string_view why() const { return why_; }
 
   // Calls `handler` once, at Cancel, from there; at once if that has been. For as long as it lives.
   class Watch {
@@ -65,6 +68,7 @@ class Cancellation {
 
  private:
   bool cancelled_ = false;
+  std::string_view why_;
   std::list<std::function<void()>> handlers_;
 };
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <ctime>
 #include <utility>
+#include <vector>
 
 #include "src/base/log.h"
 
@@ -159,7 +160,7 @@ Async<void> Connection::RefuseHead(Refusal refusal) {
 Async<void> Connection::Linger() {
   transport_->ShutDownSending();
   const Clock::time_point deadline = Clock::now() + seconds(site_.limits.linger_s);
-  std::array<char, 4096> dropped;
+  std::vector<char> dropped(64 << 10);
   size_t left = site_.limits.linger_bytes;
   while (!cancelled_) {
     const auto size = co_await transport_->Read(dropped, deadline);

@@ -41,7 +41,7 @@ class ServedExchange : public Exchange {
     keep_alive_ = false;
     ending_.Cancel();
   }
-  void Cancel() { cancellation_.Cancel(); }
+  void Cancel() { cancellation_.Cancel("the server was stopped, and the call with it"); }
   // The handler is done. True if the connection can serve another request.
   bool Finish();
 

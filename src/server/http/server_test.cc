@@ -172,6 +172,16 @@ TEST_F(HttpServer, AnswersEvenWhenTheBodyIsFarTooLong) {
   EXPECT_TRUE(client.AtEnd());
 }
 
+TEST_F(HttpServer, ARefusalReachesAClientThatSendsAllBeforeItReads) {
+  Start();
+  Client client(server_->port());
+  const std::string body(50 << 20, 'x');
+  client.Send("PUT /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n");
+  client.Send(body);
+  EXPECT_EQ(client.Receive().status, 404);
+}
+
 TEST_F(HttpServer, ABodyThatNobodyReadDoesNotBecomeARequest) {
   Start();
   Client client(server_->port());
@@ -403,7 +413,8 @@ TEST_F(HttpServer, TakesNoBodyThatItCannotHold) {
   EXPECT_THAT(refused.body, HasSubstr("holds too much for this key"));
   EXPECT_TRUE(refused.has("Retry-After: 1"));
   EXPECT_EQ(Ask(Post("/echo", std::string(100, 'x'))).status, 200);
-  server_->OnServer([&](Server&) { EXPECT_EQ(server_->budget().held(), 0u); });
+  server_->Drain(std::chrono::milliseconds(0));
+  EXPECT_EQ(server_->budget().held(), 0u);
 }
 
 TEST_F(HttpServer, GivesNoAnswerThatItCannotHold) {

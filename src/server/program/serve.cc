@@ -40,6 +40,10 @@ Async<void> EndOnSignal(Loop& loop, http::Server& server, mcp::Endpoint& mcp) {
   ::signal(SIGTERM, SIG_DFL);
   ::signal(SIGINT, SIG_DFL);
   mcp.Close();
+  if (const uint64_t running = server.site().counters->requests_running; running > 0) {
+    LOG(kWarning, "waiting up to {} s for {} requests to end; a second signal ends them now",
+        kDrain.count(), running);
+  }
   co_await server.Drain(Clock::now() + kDrain);
   loop.io().stop();
 }

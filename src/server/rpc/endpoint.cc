@@ -51,6 +51,9 @@ Async<base::Result<Value>> Serve(Service& service, CallCounters& counters, Call 
   auto result = held ? co_await request.method->call(service, call, std::move(request.params))
                      : base::Result<Value>(TooManyStreams());
   --counters.running;
+  if (!result && !call.cancellation.why().empty()) {
+    result = base::Fail(base::ErrorCode::kClosed, "{}", call.cancellation.why());
+  }
   CallCounters::Method& counter = counters.methods[request.method->name];
   counter.seconds += std::chrono::duration<double>(Clock::now() - began).count();
   if (result) ++counter.succeeded;
