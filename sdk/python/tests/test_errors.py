@@ -1,10 +1,12 @@
 """What is raised when something goes wrong."""
 
+import httpx
 import pytest
 
 import microsandbox
 from conftest import out, script
 from microsandbox import PythonSandbox, errors
+from microsandbox._failures import explained
 
 CODES = [
     (2001, 400, errors.ValidationError),
@@ -53,6 +55,13 @@ async def test_a_stream_that_is_cut_is_an_error_not_a_result(fake):
     await stream.aclose()
     with pytest.raises(errors.ConnectionLostError, match="no result"):
         await stream.result()
+
+
+@pytest.mark.parametrize("text, told", [("", "ReadError"), ("reset by peer", "reset by peer")])
+def test_a_connection_that_is_lost_says_why_even_if_its_cause_does_not(text, told):
+    with pytest.raises(errors.ConnectionLostError, match=f"was complete: {told}. The server"):
+        with explained("http://127.0.0.1:1"):
+            raise httpx.ReadError(text)
 
 
 async def test_a_server_that_is_not_there_is_named_with_how_to_start_one():

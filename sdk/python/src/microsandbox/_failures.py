@@ -13,6 +13,10 @@ from .errors import ConnectionLostError, RequestTimeoutError, ServerUnreachableE
 CONNECT_SECONDS = 10.0
 
 
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__  # several of httpx's have no text
+
+
 @contextlib.contextmanager
 def explained(url: str) -> Iterator[None]:
     """Around whatever speaks to the server at url."""
@@ -20,11 +24,11 @@ def explained(url: str) -> Iterator[None]:
         yield
     except httpx.ProxyError as error:
         raise ServerUnreachableError(
-            f"the proxy does not connect to {url}: {error}.{proxy_hint(url)}"
+            f"the proxy does not connect to {url}: {_reason(error)}.{proxy_hint(url)}"
         ) from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise ServerUnreachableError(
-            f"no microsandbox server answers at {url}: {error or 'it takes no connection'}. Start one with "
+            f"no microsandbox server answers at {url}: {_reason(error)}. Start one with "
             "`msb server start --dev`, or set MSB_SERVER_URL to the address of yours."
             f"{proxy_hint(url)}"
         ) from error
@@ -34,6 +38,6 @@ def explained(url: str) -> Iterator[None]:
         raise ValueError(f"{url!r} is no URL of a server, such as http://127.0.0.1:5555: {error}") from error
     except httpx.TransportError as error:
         raise ConnectionLostError(
-            f"the connection to {url} ended before the answer was complete: {error}. "
+            f"the connection to {url} ended before the answer was complete: {_reason(error)}. "
             "The server may have been stopped; what was asked for may have happened."
         ) from error
