@@ -74,10 +74,26 @@ def test_its_types_are_those_of_its_documentation(project, source, node):
     tsc = source / "node_modules/typescript/lib/tsc.js"
     for example in (JAVASCRIPT / "examples").glob("*.ts"):
         shutil.copy(example, project)
+    programs = [project / example.name for example in (JAVASCRIPT / "examples").glob("*.ts")]
     options = ["--strict", "--noEmit", "--target", "ES2020", "--lib", "ES2021,DOM,ESNext.Disposable"]
     for module, resolution in [("CommonJS", "node10"), ("ES2022", "bundler"), ("Node16", "node16")]:
         kind = ["--module", module, "--moduleResolution", resolution]
-        node.node(tsc, *options, *kind, *sorted(project.glob("*.ts")), cwd=project)
+        node.node(tsc, *options, *kind, *programs, cwd=project)
+
+
+@pytest.mark.parametrize("options", [[], ["--strict", "--target", "ES2022", "--module", "NodeNext"]],
+                         ids=lambda options: " ".join(options) or "no options")
+def test_its_types_bring_what_they_need_of_the_language(options, project, source, node):
+    """A program need not name a library, not even for `await using`."""
+    (project / "using.ts").write_text(
+        'import { PythonSandbox } from "microsandbox";\n'
+        "export async function main(): Promise<void> {\n"
+        "  await using sandbox = await PythonSandbox.create();\n"
+        '  await sandbox.run("1");\n'
+        "}\n")
+    shutil.copy(JAVASCRIPT / "examples/files.ts", project)
+    tsc = source / "node_modules/typescript/lib/tsc.js"
+    node.node(tsc, "--noEmit", *options, "using.ts", "files.ts", cwd=project)
 
 
 @pytest.mark.parametrize("example", sorted((JAVASCRIPT / "examples").iterdir()), ids=lambda path: path.name)

@@ -4,12 +4,17 @@
  * @example
  * ```ts
  * const sandbox = await PythonSandbox.create();
- * console.log(await (await sandbox.run("print(1 + 1)")).output());
- * await sandbox.close();
+ * try {
+ *   console.log(await (await sandbox.run("print(1 + 1)")).output());
+ * } finally {
+ *   await sandbox.close();
+ * }
  * ```
  *
  * @packageDocumentation
  */
+import "./globals.js";
+
 export { Client } from "./client.js";
 export { Command, type CommandOptions, type CommandRunOptions, type ProgramOptions } from "./command.js";
 export { Context, Contexts } from "./contexts.js";
