@@ -146,6 +146,18 @@ base::Result<FoundEntry> FindEntry(const std::vector<ImageEntry>& entries,
   return Fail(ErrorCode::kNotFound, "no such image: {}", reference);
 }
 
+namespace {
+
+// As the recipes in images/ name them.
+bool IsStockImage(const std::string& name) {
+  static constexpr std::string_view kNames[] = {
+      "microsandbox/base",        "microsandbox/node",  "node", "python",
+      "microsandbox/python-data", "microsandbox/python"};
+  return std::ranges::find(kNames, name) != std::end(kNames);
+}
+
+}  // namespace
+
 base::Error MissingImage(const std::string& reference) {
   std::string message =
       fmt::format("image '{}' is not in the store.", base::EscapeForTerminal(reference));
@@ -156,6 +168,10 @@ base::Error MissingImage(const std::string& reference) {
         "save)\n"
         "  msb image import ROOTFS.tar --tag {}",
         name->ShortName());
+    if (IsStockImage(name->ShortName())) {
+      message +=
+          "\n  make images                     (in microsandbox's source tree, which builds it)";
+    }
   } else {
     message += " `msb image ls` lists what is.";
   }

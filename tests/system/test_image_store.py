@@ -122,6 +122,15 @@ def test_what_cannot_be_done_is_one_clear_error(images, arguments, message):
     assert images.names() == []
 
 
+def test_a_stock_image_that_is_missing_can_be_made_in_a_source_tree(images):
+    recipes = list((pathlib.Path(__file__).parents[2] / "images").glob("*/recipe"))
+    tags = [tag for recipe in recipes for tag in re.search(r'^tags="(.*)"$', recipe.read_text(), re.M)[1].split()]
+    assert "microsandbox/python" in tags
+    for tag in tags:
+        assert "make images" in images.fails("inspect", tag), tag
+    assert "make images" not in images.fails("inspect", "alpine")
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["import", "/etc", "--tag", "A"], "capital letters"),
     (["load", "/etc", "--tag", "a@sha256:" + 64 * "0"], "cannot have a digest"),
