@@ -48,7 +48,8 @@ Async<ToolResult> Start(Service& service, StartedSandboxes* started, ToolContext
   const std::string name = params->sandbox;
   const std::string space = params->namespace_;
   auto message = co_await service.Start(CallOf(context), *std::move(params));
-  if (!message) co_return Failed(message.error(), Subject::kSandbox);
+  // A sandbox need not be there; what is missing is its image, and the service says how to get it.
+  if (!message) co_return Failed(message.error(), Subject::kImage);
   if (started != nullptr && !ran) started->Add(space, name);
   const std::string text =
       *message +
@@ -121,7 +122,7 @@ Tool WithoutRefusedOptions(Tool tool) {
 ToolResult Failed(const base::Error& error, Subject subject, std::string_view output) {
   std::string text(output);
   text += error.message();
-  if (error.code() == base::ErrorCode::kNotFound) {
+  if (error.code() == base::ErrorCode::kNotFound && subject != Subject::kImage) {
     text += subject == Subject::kSandbox
                 ? ". sandbox_list names the sandboxes that there are, sandbox_start starts one."
                 : ". sandbox_list_files shows what a directory holds, sandbox_list names the "

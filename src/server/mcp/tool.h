@@ -58,7 +58,7 @@ ToolResult Success(std::string_view text, const Result& result) {
 
 // What a failure of the service says, with what a model can do about it. `output`: what came before
 // it, if there was any.
-enum class Subject { kSandbox, kFile };
+enum class Subject { kSandbox, kFile, kImage };
 ToolResult Failed(const base::Error& error, Subject subject, std::string_view output = {});
 
 inline Call CallOf(ToolContext& context, Sink* sink = nullptr) {

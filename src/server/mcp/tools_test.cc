@@ -142,6 +142,13 @@ TEST_F(ToolsTest, WrongArgumentsAreAResultThatNamesThem) {
   EXPECT_FALSE(service_.ran);
 }
 
+TEST_F(ToolsTest, AStartWithoutItsImageSpeaksOfImagesAndNotOfSandboxes) {
+  service_.start = base::Error(base::ErrorCode::kNotFound, "image 'x' is not in the store.");
+  const Object result = Use("sandbox_start", R"({"sandbox":"t","config":{"image":"x"}})");
+  EXPECT_TRUE(IsError(result));
+  EXPECT_EQ(TextOf(result), "image 'x' is not in the store.");
+}
+
 TEST_F(ToolsTest, AFailureOfTheServiceSaysWhatToDoNext) {
   service_.code = base::Error(base::ErrorCode::kNotFound, "sandbox t is not there");
   service_.events = {Out("stdout", "before\n")};
