@@ -8,14 +8,36 @@ namespace {
 using base::ErrorCode;
 using base::Fail;
 
+// What a limit is of: in words, and what of a configuration asks for less of it ("": nothing does).
+struct Limited {
+  const char* one;
+  const char* many;
+  const char* field;
+};
+
+constexpr Limited kSandboxes = {"sandbox", "sandboxes", ""};
+constexpr Limited kMemory = {"MiB of memory", "MiB of memory", "config.memory"};
+constexpr Limited kCpus = {"CPU", "CPUs", "config.cpus"};
+constexpr Limited kDisk = {"MiB of disk", "MiB of disk", "config.disk"};
+
+const char* Are(uint64_t count) { return count == 1 ? "is" : "are"; }
+
 // What a limit has left.
 base::Status CheckLimit(const std::optional<uint64_t>& limit, uint64_t used, uint64_t wanted,
-                        std::string_view what) {
+                        const Limited& what) {
   if (!limit || used + wanted <= *limit) return {};
+  const std::string may =
+      fmt::format("this key may use {} {} at once", *limit, *limit == 1 ? what.one : what.many);
+  const bool less_fits = *what.field != '\0' && used < *limit;
+  const std::string less = less_fits ? fmt::format("ask for less ({}), or ", what.field) : "";
+  if (used == 0) {
+    return Fail(ErrorCode::kLimit, "{}, and {} {} wanted: {}{} a key with a higher limit", may,
+                wanted, Are(wanted), less, less_fits ? "for" : "ask for");
+  }
   return Fail(ErrorCode::kLimit,
-              "this key may use {} {} at once, {} of which are in use, and {} more are wanted: "
-              "stop or remove a sandbox, or ask for a key with a higher limit",
-              *limit, what, used, wanted);
+              "{}, {} of which {} in use, and {} more {} wanted: stop or remove a sandbox, {}{} a "
+              "key with a higher limit",
+              may, used, Are(used), wanted, Are(wanted), less, less_fits ? "for" : "or ask for");
 }
 
 }  // namespace
@@ -53,10 +75,10 @@ base::Status CheckLimits(const SandboxKey& key, const api::Config& config, const
   for (const auto& [other, reservation] : starting) {
     if (reservation.key_id == caller.key_id) count(reservation.config, /*running=*/true);
   }
-  TRY(CheckLimit(limits.sandboxes, sandboxes, 1, "sandboxes"));
-  TRY(CheckLimit(limits.memory_mib, memory_mib, MemoryBytes(config) >> 20, "MiB of memory"));
-  TRY(CheckLimit(limits.cpus, cpus, Cpus(config), "CPUs"));
-  return CheckLimit(limits.disk_mib, disk_mib, DiskBytes(config) >> 20, "MiB of disk");
+  TRY(CheckLimit(limits.sandboxes, sandboxes, 1, kSandboxes));
+  TRY(CheckLimit(limits.memory_mib, memory_mib, MemoryBytes(config) >> 20, kMemory));
+  TRY(CheckLimit(limits.cpus, cpus, Cpus(config), kCpus));
+  return CheckLimit(limits.disk_mib, disk_mib, DiskBytes(config) >> 20, kDisk);
 }
 
 }  // namespace msb::server
