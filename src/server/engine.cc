@@ -21,13 +21,13 @@ constexpr uint64_t kMiB = 1 << 20;
 base::Status CheckNamespace(const Call& call, const std::string& name_space, bool all_allowed) {
   if (all_allowed && name_space == "*") {
     if (call.caller.namespace_ == "*") return {};
-    return Fail(ErrorCode::kDenied, "this key is for namespace {} alone: name it",
-                call.caller.namespace_);
+    return Fail(ErrorCode::kDenied, "this key is for namespace {} alone: pass namespace={}",
+                call.caller.namespace_, call.caller.namespace_);
   }
   TRY(CheckName("namespace", name_space));
   if (call.caller.MayUseNamespace(name_space)) return {};
-  return Fail(ErrorCode::kDenied, "this key is for namespace {}, not for {}",
-              call.caller.namespace_, name_space);
+  return Fail(ErrorCode::kDenied, "this key is for namespace {}, not for {}: pass namespace={}",
+              call.caller.namespace_, name_space, call.caller.namespace_);
 }
 
 api::SandboxStatus StatusOf(sandbox::Phase phase) {

@@ -196,7 +196,7 @@ def test_a_key_of_another_namespace_is_refused_by_every_method(keyed, victim, al
             del params["namespace"]
         status, code, message = streams(keyed, method, params, alpha)
         assert (status, code) == (403, 3001), (method, message)
-        assert message == f"this key is for namespace alpha, not for {space}", method
+        assert message == f"this key is for namespace alpha, not for {space}: pass namespace=alpha", method
 
 
 @pytest.mark.parametrize("space", ["*", "", ".", "..", "alpha/../beta", "alpha/beta", "beta ", "beta\0", "BETA",
