@@ -240,6 +240,12 @@ def test_version_and_help():
         assert done.returncode == 0 and done.stdout, arguments
 
 
+def test_help_and_errors_of_mcp_name_it_as_users_call_it():
+    assert b"\nUsage: msb mcp [OPTIONS]\n" in run("mcp", "--help").stdout
+    assert run("mcp", "--nonsense").stderr.endswith(b"\nTry: msb mcp --help\n")
+    assert b"\nUsage: msb server keygen [OPTIONS]\n" in run("server", "keygen", "--help").stdout
+
+
 def test_the_base_image_has_a_shell_and_the_documented_program():
     done = exe("microsandbox/base", "-e", "/bin/sh", "--", "-c", "uname -a; exit 7")
     assert done.returncode == 7

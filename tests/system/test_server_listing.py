@@ -40,13 +40,17 @@ def test_a_shell_or_log_of_a_name_is_not_that_of_another_homes_sandbox(server, o
     box = server.sandbox("busybox", memory=64, exec="echo said")
     assert run("server", "ssh", box.name, input=b"echo from $(hostname)\n", env=server.env).stdout == \
         f"from {box.name}\n".encode()
+    for named in ([f"default/{box.name}"], ["-n", "default", f"default/{box.name}"]):
+        assert run("server", "ssh", *named, input=b"echo here\n", env=server.env).stdout == b"here\n"
+    done = run("server", "ssh", "-n", "other", f"default/{box.name}", env=server.env)
+    assert done.returncode == 1 and "--namespace says other" in done.stderr.decode()
     box.call("stop", grace=0)
     assert run("server", "log", box.name, env=server.env).stdout == b"said\n"
     other.call("sandbox.start", sandbox=box.name, config={"image": "busybox", "memory": 64})
     for command in ("ssh", "log"):
         done = run("server", command, box.name, input=b"echo from $(hostname)\n", env=server.env)
         assert (done.returncode, done.stdout) == (1, b""), command
-        assert f"no sandbox default/{box.name} of the server's" in done.stderr.decode()
+        assert f"your server has no sandbox default/{box.name} that runs" in done.stderr.decode()
     assert run("server", "ssh", box.name, input=b"echo $?\n", env=other.env).stdout == b"0\n"
 
 

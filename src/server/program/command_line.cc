@@ -74,7 +74,7 @@ class Parser {
     try {
       app_.parse(arguments);
     } catch (const CLI::ParseError& error) {
-      if (error.get_exit_code() == 0) return app_.exit(error);  // --help
+      if (error.get_exit_code() == 0) return PrintHelp(error);
       return UsageError(error.what());
     }
     if (!action_) return UsageError("which command? start, stop, status, list, log, keygen or ssh");
@@ -164,7 +164,7 @@ class Parser {
   void AddLog() {
     CLI::App* log = app_.add_subcommand(
         "log", "Print what a sandbox's program wrote; without a name the server's own log");
-    log->add_option("NAME", log_.sandbox, "The sandbox");
+    log->add_option("NAME", log_.sandbox, "The sandbox (NAME or NAMESPACE/NAME)");
     AddNamespace(log, log_.namespace_, "Its namespace (default: default)");
     log->add_flag("-f,--follow", log_.follow, "Go on until it ends");
     log->add_option("-t,--tail", log_.tail, "Only the last so many lines");
@@ -176,7 +176,7 @@ class Parser {
       action_ = RunStop;
     });
     CLI::App* shell = app_.add_subcommand("ssh", "A shell in a sandbox");
-    shell->add_option("NAME", shell_.sandbox, "The sandbox")->required();
+    shell->add_option("NAME", shell_.sandbox, "The sandbox (NAME or NAMESPACE/NAME)")->required();
     AddNamespace(shell, shell_.namespace_, "Its namespace (default: default)");
     shell->callback([this] { action_ = [this] { return RunShell(shell_); }; });
     CLI::App* mcp =
@@ -193,10 +193,27 @@ class Parser {
     return printed ? 0 : Complain(printed.error().message(), kFailure);
   }
 
-  int UsageError(const std::string& message) {
+  // The command that was given, if one was, and what stands before its name.
+  CLI::App* Chosen() {
     const auto chosen = app_.get_subcommands();
-    const std::string command = chosen.empty() ? "" : chosen.front()->get_name() + " ";
-    return Complain(fmt::format("{}\nTry: msb server {}--help", message, command), kUsage);
+    return chosen.empty() ? nullptr : chosen.front();
+  }
+  static std::string ProgramOf(const CLI::App& command) {
+    return command.get_name() == "mcp" ? "msb" : "msb server";  // `msb mcp` is what users type
+  }
+
+  int PrintHelp(const CLI::ParseError& error) {
+    CLI::App* command = Chosen();
+    if (command == nullptr) return app_.exit(error);
+    const base::Status printed = base::WriteFull(STDOUT_FILENO, command->help(ProgramOf(*command)));
+    return printed ? 0 : Complain(printed.error().message(), kFailure);
+  }
+
+  int UsageError(const std::string& message) {
+    const CLI::App* command = Chosen();
+    const std::string called =
+        command == nullptr ? "msb server" : ProgramOf(*command) + " " + command->get_name();
+    return Complain(fmt::format("{}\nTry: {} --help", message, called), kUsage);
   }
 
   CLI::App app_;

@@ -4,7 +4,6 @@
 
 #include "src/base/paths.h"
 #include "src/base/sys.h"
-#include "src/sandbox/names.h"
 #include "src/server/program/commands.h"
 #include "src/server/program/own_sandboxes.h"
 #include "src/server/program/server_log.h"
@@ -51,19 +50,18 @@ base::Status ShowServerLog(const LogOptions& options) {
 
 base::Status RunLog(const LogOptions& options) {
   if (options.sandbox.empty()) return ShowServerLog(options);
-  TRY(CheckIsOwn(options.namespace_, options.sandbox));
-  std::vector<std::string> words = {"msb", "logs",
-                                    sandbox::FullName(options.namespace_, options.sandbox)};
+  const SandboxKey key = TRY(FindOwn(options.namespace_, options.sandbox));
+  std::vector<std::string> words = {"msb", "logs", key.FullName()};
   if (options.follow) words.push_back("-f");
   if (options.tail) words.push_back(fmt::format("--tail={}", *options.tail));
   return Become(std::move(words));
 }
 
 base::Status RunShell(const ShellOptions& options) {
-  TRY(CheckIsOwn(options.namespace_, options.sandbox));
+  const SandboxKey key = TRY(FindOwn(options.namespace_, options.sandbox));
   std::vector<std::string> words = {"msb", "exec", "-i"};
   if (::isatty(STDIN_FILENO) == 1) words.push_back("-t");
-  words.push_back(sandbox::FullName(options.namespace_, options.sandbox));
+  words.push_back(key.FullName());
   words.insert(words.end(), {"--", "/bin/sh", "-c", "exec \"$(command -v bash || echo sh)\""});
   return Become(std::move(words));
 }

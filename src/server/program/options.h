@@ -40,15 +40,15 @@ struct ListOptions {
 };
 
 struct LogOptions {
-  std::string sandbox;  // empty: the server's own log
-  std::string namespace_ = "default";
+  std::string sandbox;     // NAME or NAMESPACE/NAME; empty: the server's own log
+  std::string namespace_;  // empty: as the name says, or "default"
   bool follow = false;
   std::optional<uint64_t> tail;
 };
 
 struct ShellOptions {
-  std::string sandbox;
-  std::string namespace_ = "default";
+  std::string sandbox;     // NAME or NAMESPACE/NAME
+  std::string namespace_;  // empty: as the name says, or "default"
 };
 
 struct McpOptions {

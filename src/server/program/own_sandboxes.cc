@@ -32,15 +32,29 @@ std::optional<SandboxKey> OwnKeyOf(const Storage& storage, const sandbox::State&
   return key;
 }
 
-base::Status CheckIsOwn(const std::string& name_space, const std::string& name) {
+namespace {
+
+base::Result<SandboxKey> ParseKey(const std::string& name_space, const std::string& name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string::npos) return {{name_space.empty() ? "default" : name_space, name}};
+  SandboxKey key{name.substr(0, slash), name.substr(slash + 1)};
+  if (name_space.empty() || name_space == key.namespace_) return key;
+  return base::Fail(
+      ErrorCode::kInvalid, "{} is in namespace {}, but --namespace says {}: leave one of them out",
+      base::EscapeForTerminal(name), base::EscapeForTerminal(key.namespace_), name_space);
+}
+
+}  // namespace
+
+base::Result<SandboxKey> FindOwn(const std::string& name_space, const std::string& name) {
+  const SandboxKey key = TRY(ParseKey(name_space, name));
   const std::string home = TRY(base::ResolveHome());
   const auto storage = TRY(OpenOwnStorage(TRY(FindOwnServer(home)), home));
-  const SandboxKey key{name_space, name};
   const auto found = sandbox::FindSandbox(key.FullName());
-  if (found && storage && OwnKeyOf(*storage, found->state)) return {};
+  if (found && storage && OwnKeyOf(*storage, found->state)) return key;
   return base::Fail(ErrorCode::kNotFound,
-                    "no sandbox {} of the server's runs, or has run since the host was started: "
-                    "msb server list shows all",
+                    "your server has no sandbox {} that runs, or has run since this host was "
+                    "started: `msb server list` shows all that it has",
                     base::EscapeForTerminal(key.FullName()));
 }
 

@@ -23,7 +23,8 @@ base::Result<std::optional<Storage>> OpenOwnStorage(const FoundServer& server,
 // Whose sandbox it is that has that name now, if it is one of ours.
 std::optional<SandboxKey> OwnKeyOf(const Storage& storage, const sandbox::State& state);
 
-// kNotFound if it runs for another home, or has never run.
-base::Status CheckIsOwn(const std::string& name_space, const std::string& name);
+// The sandbox that a user calls NAME or NAMESPACE/NAME; `name_space`: of an option, or empty.
+// kInvalid if the two are not one; kNotFound if it runs for another home, or has never run.
+base::Result<SandboxKey> FindOwn(const std::string& name_space, const std::string& name);
 
 }  // namespace msb::server
