@@ -455,7 +455,7 @@ def test_a_restart_of_the_server_forgets_no_limit(keyed, key):
     call("start", "one", config=small(disk=512))
     keyed.stop()
     keyed.start()
-    assert_beyond_limit(call, "1 sandboxes", disk=256)
+    assert_beyond_limit(call, "1 sandbox", disk=256)
     call("stop", "one", grace=0)
     assert_beyond_limit(call, "1024 MiB of disk", disk=768)
     call("start", "more", config=small(disk=512))
