@@ -291,26 +291,6 @@ def test_a_web_socket_reaches_no_further_than_its_key(keyed, victim, alpha):
     refused.close()
 
 
-def test_a_web_socket_ends_with_its_key(keyed):
-    key = keyed.key("--namespace", "alpha", "--expire", "3s")
-    socket = WebSocket(keyed, {"Authorization": f"Bearer {key}"})
-    assert socket.call("sandbox.list", {"namespace": "alpha"})["result"] == {"sandboxes": []}
-    assert socket.receive() is None and socket.close_code == 1008  # nobody else ends it
-    socket.close()
-
-
-def test_a_server_that_ends_closes_the_web_sockets_that_wait(nothing_left_behind):  # noqa: F811
-    one = Server()
-    try:
-        socket = WebSocket(one)
-        assert socket.call("sandbox.list", {})["result"] == {"sandboxes": []}
-        assert one.stop().returncode == 0
-        assert socket.receive() is None and socket.close_code == 1001
-        socket.close()
-    finally:
-        one.end()
-
-
 def test_mcp_reaches_no_further_than_the_key(keyed, victim, alpha):
     def tell(message, **more):
         status, headers, body = keyed.ask("POST", "/mcp", json.dumps({"jsonrpc": "2.0", **message}), {

@@ -24,6 +24,10 @@ enum class State {
   kKilled,
 };
 
+Failure Killed() {
+  return {FailureCode::kSystem,
+          "the process that did it was killed: is the sandbox's memory full?"};
+}
 Failure Stopped() { return {FailureCode::kBusy, "the sandbox is being stopped"}; }
 
 }  // namespace
@@ -86,7 +90,7 @@ struct FileWorkers::Census {
 FileWorkers::Census FileWorkers::Count(const std::string& mount) const {
   Census census;
   for (const auto& [pid, worker] : workers_) {
-    if (worker->state == State::kIdle && pid == worker->pid) census.idle = worker.get();
+    if (worker->state == State::kIdle) census.idle = worker.get();
     if (worker->InStep() && !worker->overdue) ++census.quick;
     const bool given_up = worker->state == State::kKilled;
     if (!given_up && !worker->InStep()) continue;
@@ -238,8 +242,7 @@ void FileWorkers::OnEvents(Worker& worker) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) {
-      return Lose(worker, {FailureCode::kSystem,
-                           "the process that did it was killed: is the sandbox's memory full?"});
+      return Lose(worker, Killed());
     }
     worker.reader.Filled(static_cast<size_t>(got));
     while (worker.socket) {
@@ -334,9 +337,12 @@ void FileWorkers::Lose(Worker& worker, const Failure& failure) {
 bool FileWorkers::Reaped(pid_t pid) {
   const auto found = workers_.find(pid);
   if (found == workers_.end()) return false;
-  found->second->pid = 0;    // may be another's from here on
-  OnEvents(*found->second);  // its last words
-  workers_.erase(pid);
+  // The number may be another's from here on, also that of one which is started now.
+  const std::unique_ptr<Worker> worker = std::move(found->second);
+  workers_.erase(found);
+  worker->pid = 0;
+  OnEvents(*worker);        // its last words
+  Lose(*worker, Killed());  // should somebody else hold its socket open
   StartWaiting();
   return true;
 }

@@ -22,12 +22,21 @@ constexpr size_t kPieces = 256;
 constexpr size_t kPiece = 256 << 10;
 
 Async<void> StreamMuch(std::shared_ptr<std::atomic<size_t>> written, Exchange& exchange) {
+  exchange.NoteKey("key-1");
   (void)co_await exchange.BeginStream(200, "application/octet-stream", {}, kPieces * kPiece);
   for (size_t i = 0; i < kPieces; ++i) {
     if (!co_await exchange.Write(std::string(kPiece, 'x'))) co_return;
     ++*written;
   }
   (void)co_await exchange.EndStream();
+}
+
+// GET /much streams kPieces; how many were written is in the result.
+std::shared_ptr<std::atomic<size_t>> AddMuch(Site& site) {
+  auto written = std::make_shared<std::atomic<size_t>>(0);
+  site.router.Add("GET", "/much", RequestType::kAny,
+                  [written](Exchange& exchange) { return StreamMuch(written, exchange); });
+  return written;
 }
 
 TEST_F(HttpServer, EndsAHeaderThatDoesNotCome) {
@@ -98,11 +107,7 @@ TEST_F(HttpServer, ServesBesideAThousandIdleConnections) {
 TEST_F(HttpServer, RefusesConnectionsBeyondItsLimit) {
   Site site = MakeSite();
   site.limits.connections = 1;
-  auto written = std::make_shared<std::atomic<size_t>>(0);
-  site.router.Add("GET", "/much", RequestType::kAny, [written](Exchange& exchange) {
-    exchange.NoteKey("key-1");
-    return StreamMuch(written, exchange);
-  });
+  const auto written = AddMuch(site);
   Start(std::move(site));
   Client busy(server_->port());
   busy.Send(Get("/much"));
@@ -191,14 +196,11 @@ TEST_F(HttpServer, GivesNoAnswerThatItCannotHold) {
   EXPECT_EQ(client.Ask(Get("/hello")).status, 200);
 }
 
-// --- slow readers
-// ----------------------------------------------------------------------------------
+// --- slow readers --------------------------------------------------------------------------------
 
 TEST_F(HttpServer, ASlowReaderSlowsOnlyItself) {
   Site site = MakeSite();
-  auto written = std::make_shared<std::atomic<size_t>>(0);
-  site.router.Add("GET", "/much", RequestType::kAny,
-                  [written](Exchange& exchange) { return StreamMuch(written, exchange); });
+  const auto written = AddMuch(site);
   Start(std::move(site));
   Client slow(server_->port());
   slow.Send(Get("/much"));
@@ -211,9 +213,7 @@ TEST_F(HttpServer, ASlowReaderSlowsOnlyItself) {
 TEST_F(HttpServer, DropsAReaderThatTakesNothing) {
   Site site = MakeSite();
   site.limits.progress_s = 1;
-  auto written = std::make_shared<std::atomic<size_t>>(0);
-  site.router.Add("GET", "/much", RequestType::kAny,
-                  [written](Exchange& exchange) { return StreamMuch(written, exchange); });
+  const auto written = AddMuch(site);
   Start(std::move(site));
   Client slow(server_->port());
   slow.Send(Get("/much"));
