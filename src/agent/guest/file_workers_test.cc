@@ -23,6 +23,9 @@ class StuckTest : public FilesTest {
     FilesTest::SetUp();
     Make("/stuck", "content");
     Make("/fine", "content");
+    Make("/script", "#!" + top + "/stuck\n");  // execve opens its interpreter
+    ASSERT_EQ(::chmod((top + "/stuck").c_str(), 0755), 0);
+    ASSERT_EQ(::chmod((top + "/script").c_str(), 0755), 0);
     // Whoever opens it waits until this descriptor is closed.
     guard_.Reset(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY));
     if (!guard_ || ::fanotify_mark(guard_.get(), FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD,
@@ -68,7 +71,7 @@ TEST_F(StuckTest, WhatIsStuckKeepsNothingElseWaiting) {
   for (int i = 0; i < 20; ++i) stuck.push_back(BeginReading("/stuck"));
   EXPECT_EQ(Stat("/fine"), std::nullopt);
   EXPECT_EQ(Read({.path = top + "/fine"}).data, "content");
-  EXPECT_EQ(List(top).names, (std::vector<std::string>{"fine", "stuck"}));
+  EXPECT_EQ(List(top).names, (std::vector<std::string>{"fine", "script", "stuck"}));
   EXPECT_EQ(Execute(Command({"true"}))->exited->ShellCode(), 0);
   for (const auto& reading : stuck) EXPECT_FALSE(reading->moved.over());
   guard_.Reset();
@@ -131,6 +134,49 @@ TEST_F(StuckTest, TheEndOfTheSandboxEndsThemAllAndNoneIsStartedForThoseThatWaite
   for (const auto& reading : stuck) EXPECT_EQ(reading->moved.failed->code, FailureCode::kBusy);
   EXPECT_EQ(machine.kills, 1);
   EXPECT_TRUE(RunUntil([&] { return server->file_workers() == 0; }));
+}
+
+TEST_F(StuckTest, AProgramThatIsStuckInItsExecutionKeepsNothingElseWaiting) {
+  const auto stuck = Begin(Command({top + "/script"}));
+  const auto given_up = Begin(Command({top + "/script"}));
+  ASSERT_TRUE(RunUntil([&] { return server->processes() == 2; }));
+  EXPECT_EQ(Execute(Command({"true"}))->exited->ShellCode(), 0);
+  given_up->attachment.reset();
+  ASSERT_TRUE(RunUntil([&] { return server->processes() == 1; }));
+  EXPECT_FALSE(stuck->started || stuck->over());
+  guard_.Reset();
+  ASSERT_TRUE(RunUntil([&] { return stuck->over(); }));
+  EXPECT_EQ(stuck->failed->code, FailureCode::kNotExecutable);  // its interpreter is no program
+  EXPECT_TRUE(RunUntil([&] { return server->processes() == 0; }));
+}
+
+TEST_F(StuckTest, ACreatedProgramThatIsStuckInItsExecutionHasItsStartAnsweredLater) {
+  Exec exec = Command({top + "/script"});
+  exec.start = false;
+  const auto run = Begin(exec);
+  ASSERT_TRUE(RunUntil([&] { return run->started.has_value(); }));
+  std::optional<Answer<void>> started;
+  std::optional<Answer<Exited>> exited;
+  std::optional<Answer<void>> again;
+  control->SendWait({.id = exec.id}, [&](Answer<Exited> answer) { exited = std::move(answer); });
+  control->SendStart({.id = exec.id}, [&](Answer<void> answer) { started = std::move(answer); });
+  control->SendStart({.id = exec.id}, [&](Answer<void> answer) { again = std::move(answer); });
+  ASSERT_TRUE(RunUntil([&] { return again.has_value(); }));
+  EXPECT_EQ(again->error().code, FailureCode::kInvalid);
+  EXPECT_FALSE(started || exited);
+  guard_.Reset();
+  ASSERT_TRUE(RunUntil([&] { return started && exited; }));
+  EXPECT_EQ(started->error().code, FailureCode::kNotExecutable);
+  EXPECT_EQ(exited->error().code, FailureCode::kNotExecutable);
+}
+
+TEST_F(StuckTest, ASignalReachesAProgramThatIsStuckInItsExecution) {
+  Exec exec = Command({top + "/script"});
+  const auto run = Begin(exec);
+  ASSERT_TRUE(RunUntil([&] { return server->processes() == 1; }));
+  control->SendSignal({.id = exec.id, .signal = SIGTERM, .group = true}, [](Answer<void>) {});
+  ASSERT_TRUE(RunUntil([&] { return run->over(); }));
+  EXPECT_EQ(run->exited->ShellCode(), 128 + SIGTERM);
 }
 
 class ImpatientTest : public StuckTest {
@@ -206,12 +252,21 @@ TEST_F(ImpatientTest, ACopyThatIsStuckEndsOnceItsHostHasGone) {
 }
 
 TEST_F(ImpatientTest, AProgramThatIsStuckBeforeItRunsFailsAlone) {
-  ASSERT_EQ(::chmod((top + "/stuck").c_str(), 0755), 0);
   const auto stuck = Begin(Command({top + "/stuck"}));
   EXPECT_EQ(Execute(Command({"true"}))->exited->ShellCode(), 0);
   EXPECT_EQ(Execute(Command({"/nonexistent"}))->failed->code, FailureCode::kProgramMissing);
   ASSERT_TRUE(RunUntil([&] { return stuck->over(); }));
   EXPECT_EQ(stuck->failed->code, FailureCode::kTimeout);
+  EXPECT_TRUE(RunUntil([&] { return server->processes() == 0; }));
+}
+
+TEST_F(ImpatientTest, AProgramThatIsStuckInItsExecutionForTooLongFails) {
+  Exec exec = Command({top + "/script"});
+  exec.unattached = WhenUnattached::kKeep;
+  const auto stuck = Begin(exec);
+  ASSERT_TRUE(RunUntil([&] { return stuck->over(); }));
+  EXPECT_EQ(stuck->failed->code, FailureCode::kTimeout);
+  EXPECT_NE(stuck->failed->message.data.find(top + "/script"), std::string::npos);
   EXPECT_TRUE(RunUntil([&] { return server->processes() == 0; }));
 }
 

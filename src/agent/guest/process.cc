@@ -70,27 +70,66 @@ void Process::AddChannel(std::optional<unsigned> input, std::optional<unsigned> 
   channels_.push_back(std::move(channel));
 }
 
-Outcome<void> Process::Start() {
-  if (started_) return Refuse(FailureCode::kInvalid, "the process was started before");
+Outcome<void> Process::Start(std::optional<std::chrono::milliseconds> patience, Done done) {
+  start_asked_ = true;
   std::vector<base::UniqueFd> theirs;
   if (base::Status opened = Open(theirs); !opened) {
     return Refuse(FailureCode::kSystem, opened.error());
   }
-  for (const base::UniqueFd& fd : theirs) plan_.spawn.fds.push_back(fd.get());
-  auto pid = Spawn(plan_.spawn);
-  if (!pid) return Refuse(ProgramFailure(pid.error()), pid.error());
-  pid_ = *pid;
+  ExecPlan plan = std::exchange(plan_, {});
+  for (const base::UniqueFd& fd : theirs) plan.spawn.fds.push_back(fd.get());
+  if (patience) {
+    auto timer = loop_.AddTimer([this, patience] { GiveUp(*patience); });
+    if (!timer) return Refuse(FailureCode::kSystem, timer.error());
+    patience_ = *std::move(timer);
+    patience_.Arm(*patience);
+  }
+  auto spawn = Spawn::Begin(std::move(plan.spawn));
+  if (!spawn) return Refuse(ProgramFailure(spawn.error()), spawn.error());
+  auto watch = loop_.Add((*spawn)->fd(), 0, [this](uint32_t) { OnSpawned(); });
+  if (!watch) return Refuse(FailureCode::kSystem, watch.error());
+  spawn_ = *std::move(spawn);
+  spawn_watch_ = *std::move(watch);
+  pid_ = spawn_->pid();
+  done_ = std::move(done);
+  return {};
+}
+
+void Process::OnSpawned() {
+  base::Status result = spawn_->Result();
+  spawn_watch_.Reset();
+  spawn_.reset();
+  patience_.Disarm();
+  const Done done = std::exchange(done_, nullptr);
+  if (!done) return;  // given up
+  if (!result) {
+    pid_ = 0;
+    return done(Refuse(ProgramFailure(result.error()), result.error()));
+  }
   started_ = true;
-  plan_ = ExecPlan();
+  if (abandoned_) return done({});
   if (base::Status watched = WatchChannels(); !watched) {
     Abandon();
-    return Refuse(FailureCode::kSystem, watched.error());
+    return done(Refuse(FailureCode::kSystem, watched.error()));
   }
   // What arrived before the start.
   for (const auto& channel : channels_) {
     if (channel->input) WriteInput(*channel);
   }
-  return {};
+  done({});
+}
+
+// Its process stays until the kernel lets go of it.
+void Process::GiveUp(std::chrono::milliseconds patience) {
+  Abandon();
+  std::exchange(done_, nullptr)(
+      Refuse(FailureCode::kTimeout,
+             "{}: its file, or that of its interpreter, has not been opened for {} s",
+             exec_.argv[0].data, patience.count() / 1000));
+}
+
+void Process::ProcessEnded() {
+  if (spawn_) OnSpawned();
 }
 
 // Our ends go into the channels, in the order of `channels_`; the program's, by number, to
@@ -404,7 +443,7 @@ Outcome<void> Process::Signal(int signal, bool group) {
     return Refuse(FailureCode::kInvalid, "signal.signal: {} is no signal", signal);
   }
   if (!running()) return Refuse(FailureCode::kNoSuchProcess, "the process does not run");
-  pid_t target = group ? -pid_ : pid_;
+  pid_t target = group && !spawn_ ? -pid_ : pid_;  // it may not lead its group yet
   if (pid_t foreground = 0; group && exec_.pty &&
                             ::ioctl(channels_.front()->fd.get(), TIOCGPGRP, &foreground) == 0 &&
                             foreground > 0) {
@@ -420,8 +459,7 @@ Outcome<void> Process::Resize(WindowSize size) {
   if (!exec_.pty) return Refuse(FailureCode::kInvalid, "the process has no terminal");
   size_ = size;
   const winsize window = {size.rows, size.columns, 0, 0};
-  if (started_ && !channels_.front()->ended &&
-      ::ioctl(channels_.front()->fd.get(), TIOCSWINSZ, &window) < 0) {
+  if (channels_.front()->fd && ::ioctl(channels_.front()->fd.get(), TIOCSWINSZ, &window) < 0) {
     return Refuse(FailureCode::kSystem, base::FailErrno("cannot resize"));
   }
   return {};

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "src/agent/guest/exec_plan.h"
 #include "src/agent/guest/failure.h"
 #include "src/agent/guest/output_ring.h"
+#include "src/agent/guest/spawn.h"
 #include "src/agent/protocol.h"
 #include "src/base/event_loop.h"
 #include "src/base/unique_fd.h"
@@ -36,8 +38,11 @@ class Process {
   ~Process();
   Process(const Process&) = delete;
 
-  // Legal once.
-  Outcome<void> Start();
+  using Done = std::function<void(const Outcome<void>&)>;
+  // Legal once. Without an error here, `done` is called once it is known whether the program runs,
+  // or once `patience` is over and the process is killed; but not after our destruction.
+  Outcome<void> Start(std::optional<std::chrono::milliseconds> patience, Done done);
+  void ProcessEnded();              // before Exit: calls `done` if that was not known yet
   void Exit(const Exited& exited);  // it was reaped
   Outcome<void> Signal(int signal, bool group);
   Outcome<void> Resize(WindowSize size);
@@ -47,7 +52,7 @@ class Process {
   const std::string& id() const { return exec_.id; }
   const Exec& exec() const { return exec_; }
   pid_t pid() const { return pid_; }  // 0 before the start and after the exit
-  bool started() const { return started_; }
+  bool start_asked() const { return start_asked_; }
   bool running() const { return pid_ != 0; }
   const std::optional<Exited>& exited() const { return exited_; }
   // Exited, and all it wrote is in the rings.
@@ -96,6 +101,8 @@ class Process {
   base::Status Open(std::vector<base::UniqueFd>& theirs);
   base::Status OpenPipes(std::vector<base::UniqueFd>& theirs);
   base::Status OpenTerminal(std::vector<base::UniqueFd>& theirs);
+  void OnSpawned();
+  void GiveUp(std::chrono::milliseconds patience);
   void AddChannel(std::optional<unsigned> input, std::optional<unsigned> output);
   base::Status WatchChannels();
   void OnEvents(Channel& channel, uint32_t events);
@@ -117,7 +124,12 @@ class Process {
   std::vector<std::unique_ptr<Channel>> channels_;
   size_t open_outputs_ = 0;
   pid_t pid_ = 0;
-  bool started_ = false;
+  bool start_asked_ = false;
+  bool started_ = false;  // the program runs, or ran
+  Done done_;             // while that is not known
+  std::unique_ptr<Spawn> spawn_;
+  base::Watch spawn_watch_;
+  base::Timer patience_;
   bool abandoned_ = false;
   std::optional<Exited> exited_;
   std::vector<Attached*> attached_;

@@ -116,12 +116,40 @@ Outcome<Process*> Server::CreateProcess(const Exec& exec) {
   return raw;
 }
 
-Outcome<void> Server::Start(Process& process) {
+Outcome<void> Server::Start(Process& process, Process::Done done) {
   if (shutdown_->begun()) return Refuse(FailureCode::kBusy, "the sandbox is being stopped");
+  if (process.start_asked()) {
+    return Refuse(FailureCode::kInvalid, "the process was started before");
+  }
   processes_.at(process.id()).oom_kills = machine_.OutOfMemoryKills();
-  auto started = process.Start();
-  if (process.running()) running_.emplace(process.pid(), &process);
-  return started;
+  std::optional<std::chrono::milliseconds> patience;
+  if (ExecMayWait()) patience = options_.file_patience;
+  auto begun = process.Start(
+      patience, [this, &process, done = std::move(done)](const Outcome<void>& started) {
+        if (!started) NotStarted(process, started.error());
+        done(started);
+      });
+  if (begun) {
+    running_.emplace(process.pid(), &process);
+  } else {
+    NotStarted(process, begun.error());
+  }
+  return begun;
+}
+
+void Server::NotStarted(Process& process, const Failure& failure) {
+  if (!process.running()) {  // else its exit is still to come
+    std::erase_if(running_, [&](const auto& entry) { return entry.second == &process; });
+  }
+  Entry& entry = processes_.at(process.id());
+  for (const Entry::Waiter& waiter : std::exchange(entry.waiters, {})) {
+    Reply reply;
+    reply.seq = waiter.seq;
+    reply.failure = failure;
+    AnswerTo(waiter.session, std::move(reply));
+  }
+  entry.collected = sweep_needed_ = true;
+  ScheduleSettle();
 }
 
 Outcome<std::unique_ptr<FileTask>> Server::BeginFileTask(const Request& request,
@@ -163,11 +191,6 @@ base::Status Server::WatchTransfer(pid_t pid, int socket_fd) {
 Process* Server::FindProcess(const std::string& id) {
   const auto found = processes_.find(id);
   return found == processes_.end() ? nullptr : found->second.process.get();
-}
-
-void Server::Remove(Process& process) {
-  if (process.running()) return;  // its exit removes it
-  processes_.erase(process.id());
 }
 
 Processes Server::ListProcesses() const {
@@ -219,10 +242,16 @@ void Server::AnswerWaiters(Entry& entry) {
 }
 
 bool Server::AnswerTo(uint64_t session, Reply reply) {
-  const auto found = sessions_.find(session);
-  if (found == sessions_.end() || found->second->closed()) return false;
-  found->second->Answer(std::move(reply));
+  Session* const found = FindSession(session);
+  if (found == nullptr) return false;
+  found->Answer(std::move(reply));
   return true;
+}
+
+Session* Server::FindSession(uint64_t number) {
+  const auto found = sessions_.find(number);
+  if (found == sessions_.end() || found->second->closed()) return nullptr;
+  return found->second.get();
 }
 
 void Server::SignalAll(int signal) {
@@ -238,10 +267,13 @@ void Server::Reap() {
       if (pid < 0 && errno == EINTR) continue;
       return;
     }
+    if (const auto found = running_.find(pid); found != running_.end()) {
+      found->second->ProcessEnded();
+    }
     const auto found = running_.find(pid);
     if (found == running_.end()) {
       if (!file_workers_.Reaped(pid)) transfers_.erase(pid);
-      continue;  // or an orphan of the workload
+      continue;  // or one that was not started, or an orphan of the workload
     }
     Process& process = *found->second;
     running_.erase(found);
@@ -311,8 +343,7 @@ void Server::SweepProcesses() {
     const bool unattached = process.attached().empty();
     const bool kills = process.exec().unattached == WhenUnattached::kKill;
     if (unattached && kills && process.running()) process.Abandon();
-    const bool gone = unattached && !process.running() &&
-                      (kills || (process.exited().has_value() && at->second.collected));
+    const bool gone = unattached && !process.running() && (kills || at->second.collected);
     at = gone ? processes_.erase(at) : std::next(at);
   }
 }

@@ -59,9 +59,10 @@ class Server {
   // Whether to look up a program's path may take for ever.
   bool ExecMayWait() { return mounts_.Any(); }
   Outcome<Process*> CreateProcess(const Exec& exec);
-  Outcome<void> Start(Process& process);
+  // `done` is called once it is known whether its program runs, unless there is an error here. A
+  // process that was not started goes once nobody is attached to it.
+  Outcome<void> Start(Process& process, Process::Done done);
   Process* FindProcess(const std::string& id);
-  void Remove(Process& process);
   Processes ListProcesses() const;
   void Wait(Process& process, uint64_t session, uint32_t seq, bool collect);
   void Shutdown(const agent::Shutdown& request, uint64_t session, uint32_t seq);
@@ -72,6 +73,7 @@ class Server {
   Outcome<void> StartTransfer(const HandedOver& connection,
                               std::function<void(TransferChannel&)> work,
                               std::function<void(TransferChannel&, const Failure&)> refuse);
+  Session* FindSession(uint64_t number);  // null: it is gone
   void ScheduleFlush(Session& session);
   void Closed(Session& session);
 
@@ -87,7 +89,7 @@ class Server {
   struct Entry {
     std::unique_ptr<Process> process;
     uint64_t oom_kills = 0;  // before its start
-    bool collected = false;  // goes once it has exited and nobody is attached
+    bool collected = false;  // goes once it does not run and nobody is attached
     struct Waiter {
       uint64_t session;
       uint32_t seq;
@@ -106,6 +108,7 @@ class Server {
   Surroundings surroundings() const;
   base::Status WatchTransfer(pid_t pid, int socket_fd);
   void Reap();
+  void NotStarted(Process& process, const Failure& failure);
   void ProcessExited(Process& process, const Exited& exited);
   void AnswerWaiters(Entry& entry);
   void ScheduleSettle();

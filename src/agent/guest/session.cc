@@ -26,7 +26,10 @@ base::Status Session::Open(base::EventLoop& loop) {
 
 void Session::OnEvents(uint32_t events) {
   if ((events & EPOLLOUT) != 0) Wake();
-  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    hung_up_ = true;
+    if (beginning_) return Close();  // nothing is read that would say so
+  }
   if ((events & ~uint32_t{EPOLLOUT}) != 0) {
     readable_ = true;
     ReadFrames();
@@ -52,7 +55,7 @@ void Session::ReadFrames() {
 
 bool Session::Dispatch() {
   while (!closed_ && !broken_) {
-    if (waiting_ || rehearsing_ || queue_.size() > kMaxQueued) return false;
+    if (waiting_ || beginning_ || queue_.size() > kMaxQueued) return false;
     auto frame = reader_.Next();
     if (frame && !*frame) return true;
     base::Status handled = frame ? HandleFrame(**frame) : std::move(frame).error();

@@ -64,7 +64,13 @@ class Session {
   bool NeedsRoot(const Request& request) const;
   void Serve(const Request& request);
   Outcome<Reply> ServeNow(const Request& request);
-  Outcome<Reply> ServeExec(const Exec& exec);
+  void RefuseRequest(const Request& request, const Failure& failure);
+  // Answered later, or, what is only created, at once.
+  Outcome<void> ServeExec(const Request& request);
+  Outcome<void> BeginExec(const Request& request);
+  Outcome<void> StartProcess(const Request& request);
+  void OnStarted(const Request& request, const Outcome<void>& started);
+  Reply DescribeAttached(uint32_t seq) const;
   Outcome<Reply> ServeAttach(const Attach& attach);
   Outcome<Process*> FindProcess(const std::string& id);
   static std::unexpected<Failure> RefuseInUse();
@@ -81,8 +87,8 @@ class Session {
   Outcome<void> ServeFile(const Request& request);  // answered later
   Outcome<void> BeginFileWork(const Request& request);
   Outcome<void> HandOver(const Request& request);
-  Outcome<void> RehearseExec(const Request& request);
-  void OnRehearsed(const std::optional<Failure>& failure);
+  Outcome<void> RehearseExec(const Request& request);  // answered later
+  void OnRehearsed(const Request& request, const std::optional<Failure>& failure);
   void OnFileFrame(FileWorks::iterator work, const Frame& frame);
   void OnFileTurn(FileWorks::iterator work, Turn turn, size_t taken);
   void OnFileLost(FileWorks::iterator work, const Failure& failure);
@@ -101,11 +107,11 @@ class Session {
   FrameQueue queue_;
   std::unique_ptr<Attached> attached_;
   FileWorks file_works_;
-  FileWork* transfer_ = nullptr;       // of them, the one that uses up the connection
-  size_t credit_ = 0;                  // of a write: granted, not arrived
-  size_t taken_over_ = 0;              // likewise: arrived, not written
-  std::optional<Request> waiting_;     // for the root
-  std::optional<Request> rehearsing_;  // an exec; later requests wait for it
+  FileWork* transfer_ = nullptr;    // of them, the one that uses up the connection
+  size_t credit_ = 0;               // of a write: granted, not arrived
+  size_t taken_over_ = 0;           // likewise: arrived, not written
+  std::optional<Request> waiting_;  // for the root
+  bool beginning_ = false;          // an exec is rehearsed or started: later requests wait
   std::unique_ptr<FileTask> rehearsal_;
   bool greeted_ = false;
   bool spent_ = false;   // its transfer or attachment is over: data that still comes is dropped

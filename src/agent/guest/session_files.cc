@@ -138,37 +138,28 @@ Outcome<void> Session::HandOver(const Request& request) {
 
 // Starting a program looks up paths, in this process: once somebody else has got through to them.
 Outcome<void> Session::RehearseExec(const Request& request) {
-  if (used()) return RefuseInUse();
   const auto failure = std::make_shared<std::optional<Failure>>();
   auto task = server_.BeginFileTask(
-      request, {.on_frame =
-                    [failure](const Frame& frame) {
-                      if (auto reply = base::json::Parse<Reply>(frame.payload)) {
-                        *failure = reply->failure;
-                      }
-                    },
-                .on_turn = [this, failure](Turn, size_t) { OnRehearsed(*failure); },
-                .on_lost = [this](const Failure& lost) { OnRehearsed(lost); }});
+      request,
+      {.on_frame =
+           [failure](const Frame& frame) {
+             if (auto reply = base::json::Parse<Reply>(frame.payload)) {
+               *failure = reply->failure;
+             }
+           },
+       .on_turn = [this, request, failure](Turn, size_t) { OnRehearsed(request, *failure); },
+       .on_lost = [this, request](const Failure& lost) { OnRehearsed(request, lost); }});
   if (!task) return std::unexpected(task.error());
   rehearsal_ = *std::move(task);
-  rehearsing_ = request;
+  beginning_ = true;
   return {};
 }
 
-void Session::OnRehearsed(const std::optional<Failure>& failure) {
+void Session::OnRehearsed(const Request& request, const std::optional<Failure>& failure) {
   const std::unique_ptr<FileTask> over = std::move(rehearsal_);
-  const Request request = *rehearsing_;
-  if (failure) {
-    spent_ = true;
-    Reply reply;
-    reply.seq = request.seq;
-    reply.failure = failure;
-    Answer(std::move(reply));
-  } else {
-    Serve(request);
-  }
-  rehearsing_.reset();
-  Wake();  // for the frames that waited
+  beginning_ = false;
+  if (failure) return RefuseRequest(request, *failure);
+  if (auto begun = BeginExec(request); !begun) RefuseRequest(request, begun.error());
 }
 
 }  // namespace msb::agent

@@ -69,37 +69,36 @@ void Session::Serve(const Request& request) {
     reply = std::unexpected(process.error());
   } else if (request.shutdown) {
     return server_.Shutdown(*request.shutdown, number_, request.seq);
-  } else if (IsAboutFiles(request) || (request.exec && !rehearsing_ && server_.ExecMayWait())) {
-    auto begun = request.exec ? RehearseExec(request) : ServeFile(request);
+  } else if (request.exec || request.start || IsAboutFiles(request)) {
+    auto begun = request.exec    ? ServeExec(request)
+                 : request.start ? StartProcess(request)
+                                 : ServeFile(request);
     if (begun) return;  // answered later
     reply = std::unexpected(begun.error());
   } else {
     reply = ServeNow(request);
   }
-  if (!reply) {
-    // Data that was sent ahead of the answer is dropped when it comes.
-    if (request.exec || request.attach || request.write_file || request.unpack) spent_ = true;
-    Reply failed;
-    failed.failure = reply.error();
-    reply = std::move(failed);
-  }
+  if (!reply) return RefuseRequest(request, reply.error());
   reply->seq = request.seq;
   Answer(*std::move(reply));
 }
 
+void Session::RefuseRequest(const Request& request, const Failure& failure) {
+  // Data that was sent ahead of the answer is dropped when it comes.
+  if (request.exec || request.attach || request.write_file || request.unpack) spent_ = true;
+  Reply reply;
+  reply.seq = request.seq;
+  reply.failure = failure;
+  Answer(std::move(reply));
+}
+
 Outcome<Reply> Session::ServeNow(const Request& request) {
   if (request.configure) return server_.Configure(*request.configure);
-  if (request.exec) return ServeExec(*request.exec);
   if (request.attach) return ServeAttach(*request.attach);
   if (request.list_processes) {
     Reply reply;
     reply.processes = server_.ListProcesses();
     return reply;
-  }
-  if (request.start) {
-    auto process = FindProcess(request.start->id);
-    if (!process) return std::unexpected(process.error());
-    return ReplyOf(server_.Start(**process));
   }
   if (request.signal) {
     auto process = FindProcess(request.signal->id);
@@ -125,22 +124,60 @@ Outcome<Process*> Session::FindProcess(const std::string& id) {
   return process;
 }
 
-Outcome<Reply> Session::ServeExec(const Exec& exec) {
+Outcome<void> Session::ServeExec(const Request& request) {
   if (used()) return RefuseInUse();
+  return server_.ExecMayWait() ? RehearseExec(request) : BeginExec(request);
+}
+
+Outcome<void> Session::BeginExec(const Request& request) {
+  const Exec& exec = *request.exec;
   auto process = server_.CreateProcess(exec);
   if (!process) return std::unexpected(process.error());
   attached_ = std::make_unique<Attached>(**process, queue_, exec.hold_input, [this] { Wake(); });
-  if (exec.start) {
-    if (auto started = server_.Start(**process); !started) {
-      attached_.reset();
-      server_.Remove(**process);
-      return std::unexpected(started.error());
-    }
+  if (!exec.start) {
+    Answer(DescribeAttached(request.seq));
+    return {};
   }
+  auto begun = server_.Start(
+      **process, [&server = server_, number = number_, request](const Outcome<void>& started) {
+        if (Session* session = server.FindSession(number)) session->OnStarted(request, started);
+      });
+  if (!begun) {
+    attached_.reset();
+    return begun;
+  }
+  beginning_ = true;
+  return {};
+}
+
+void Session::OnStarted(const Request& request, const Outcome<void>& started) {
+  beginning_ = false;
+  if (started) {
+    Answer(DescribeAttached(request.seq));
+  } else {
+    attached_.reset();
+    RefuseRequest(request, started.error());
+  }
+}
+
+Outcome<void> Session::StartProcess(const Request& request) {
+  auto process = FindProcess(request.start->id);
+  if (!process) return std::unexpected(process.error());
+  return server_.Start(**process, [&server = server_, number = number_,
+                                   seq = request.seq](const Outcome<void>& started) {
+    Reply reply = ReplyOf(started);
+    reply.seq = seq;
+    server.AnswerTo(number, std::move(reply));
+  });
+}
+
+Reply Session::DescribeAttached(uint32_t seq) const {
+  const Process& process = attached_->process();
   Reply reply;
-  reply.started = Started{.pid = static_cast<uint32_t>((*process)->pid()),
-                          .pty = exec.pty.has_value(),
-                          .extra_streams = exec.extra_streams,
+  reply.seq = seq;
+  reply.started = Started{.pid = static_cast<uint32_t>(process.pid()),
+                          .pty = process.exec().pty.has_value(),
+                          .extra_streams = process.exec().extra_streams,
                           .offsets = attached_->Offsets()};
   return reply;
 }
@@ -157,13 +194,7 @@ Outcome<Reply> Session::ServeAttach(const Attach& attach) {
     attached_->StartAt(wanted.stream, wanted.offset);
   }
   if (attach.input) (*process)->GrantAll();
-  const Exec& exec = (*process)->exec();
-  Reply reply;
-  reply.started = Started{.pid = static_cast<uint32_t>((*process)->pid()),
-                          .pty = exec.pty.has_value(),
-                          .extra_streams = exec.extra_streams,
-                          .offsets = attached_->Offsets()};
-  return reply;
+  return DescribeAttached(0);
 }
 
 }  // namespace msb::agent

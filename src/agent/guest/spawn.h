@@ -1,17 +1,20 @@
-// Spawn: starts a program by clone3 with the parent's memory (as vfork does) and execve. glibc's
-// posix_spawn resets every signal one by one in the child, a millisecond on User-Mode Linux.
+// Spawn: starts a program by clone3 into the parent's memory and execve. glibc's posix_spawn resets
+// every signal one by one in the child, a millisecond on User-Mode Linux; and it waits for execve,
+// which may take for ever: the program's interpreter may be in a file system that a program of the
+// workload serves, the file may be leased.
 //
-// The caller is single-threaded and has all its descriptors close-on-exec; it is suspended until
-// the program runs or has failed to. Nothing is left behind on an error.
+// The caller is single-threaded and has all its descriptors close-on-exec.
 #pragma once
 
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "src/agent/guest/accounts.h"
 #include "src/base/result.h"
+#include "src/base/unique_fd.h"
 
 namespace msb::agent {
 
@@ -26,9 +29,30 @@ struct SpawnPlan {
   int cgroup_fd = -1;     // -1: the caller's
 };
 
-// The process leads a session of its own; signals are at their defaults and none is blocked.
-// Errors: kNotFound or kDenied or kInvalid from execve itself (ErrorCode of its errno, the message
-// names the program); otherwise kSystem, naming the step.
-base::Result<pid_t> Spawn(const SpawnPlan& plan);
+// A process on its way to its program. Until it has got there, it uses our memory.
+class Spawn {
+ public:
+  // The process leads a session of its own; signals are at their defaults and none is blocked. The
+  // plan's descriptors are not needed any more. Errors: kSystem, no process could be created.
+  static base::Result<std::unique_ptr<Spawn>> Begin(SpawnPlan plan);
+  ~Spawn();  // one that is not over is killed, and waited for
+  Spawn(const Spawn&) = delete;
+
+  pid_t pid() const { return pid_; }
+  // Hangs up (EPOLLHUP) once it is over: the program runs, or the process has ended.
+  int fd() const { return end_.get(); }
+  // Legal once it is over: whether the program runs, or ran. Errors: kNotFound or kDenied or
+  // kInvalid from execve itself (ErrorCode of its errno, the message names the program); otherwise
+  // kSystem, naming the step.
+  base::Status Result() const;
+
+ private:
+  struct Child;
+  explicit Spawn(SpawnPlan plan);
+
+  const std::unique_ptr<Child> child_;
+  base::UniqueFd end_;  // of a pipe that only the process holds the other one of
+  pid_t pid_ = 0;
+};
 
 }  // namespace msb::agent

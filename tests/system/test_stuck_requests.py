@@ -1,4 +1,4 @@
-"""A file system in the sandbox whose server never answers: what goes on all the same."""
+"""What in the sandbox keeps a request waiting, for ever maybe, and what goes on all the same."""
 
 import threading
 
@@ -39,16 +39,17 @@ def dead(server):
 
 
 class Asking(threading.Thread):
-    """A call that is made beside others; its refusal, or None."""
+    """A call that is made beside others: its result, or its refusal."""
 
     def __init__(self, sandbox, method, **params):
         super().__init__()
-        self.sandbox, self.method, self.params, self.refusal, self.over = sandbox, method, params, None, False
+        self.sandbox, self.method, self.params = sandbox, method, params
+        self.result, self.refusal, self.over = None, None, False
         self.start()
 
     def run(self):
         try:
-            self.sandbox.call(self.method, **self.params)
+            self.result = self.sandbox.call(self.method, **self.params)
         except Refused as refused:
             self.refusal = refused
         self.over = True
@@ -65,6 +66,9 @@ def everything_else_works(sandbox, name):
 
 def test_requests_into_a_dead_mount_time_out_and_keep_nothing_else_waiting(dead):
     sandbox, process = dead
+    # Its interpreter is looked for by the kernel alone, in the middle of its execution.
+    sandbox.sh("echo '#!/mnt/dead/sh' > /script && chmod +x /script")
+    script = Asking(sandbox, "command.run", command="/script")
     stuck = [
         Asking(sandbox, "files.read", path="/mnt/dead/file"),
         Asking(sandbox, "files.write", path="/mnt/dead/file", text="x"),
@@ -83,6 +87,8 @@ def test_requests_into_a_dead_mount_time_out_and_keep_nothing_else_waiting(dead)
         assert one.refusal is not None, one.method
         assert "has not answered for 30 s" in one.refusal.message, one.refusal
         assert "/mnt/dead" in one.refusal.message
+    script.join()
+    assert "/script: its file, or that of its interpreter, has not been opened for 30 s" in script.refusal.message
     everything_else_works(sandbox, "later")
     # Nothing is left to be waited with: the kernel lets go of none of those that wait already.
     with pytest.raises(Refused, match="the file system at /mnt/dead, which does not answer"):
@@ -117,3 +123,32 @@ def test_a_sandbox_with_a_dead_mount_can_be_stopped(dead):
     for one in stuck:
         one.join()
         assert one.refusal is not None
+
+
+# Whoever opens the file waits until its holder gives it up, or until lease-break-time is over.
+LEASED = """
+import fcntl, os, shutil, signal, time
+shutil.copy("/bin/echo", "/leased")
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fd = os.open("/leased", os.O_RDWR)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+os.close(os.open("/ready", os.O_CREAT))
+signal.pause()
+"""
+
+
+def test_a_leased_program_keeps_nothing_else_waiting(server):  # noqa: F811
+    sandbox = server.sandbox()
+    holder = sandbox.call("process.start", command="python3", args=["-c", LEASED])["process"]
+    wait_until(lambda: "/ready" in lines_of(sandbox.sh("ls -d /ready 2>/dev/null")), "the lease")
+    running = Asking(sandbox, "command.run", command="/leased", args=["it", "runs"])
+    given_up = Asking(sandbox, "command.run", command="/leased", timeout=1)
+    everything_else_works(sandbox, "meanwhile")
+    given_up.join()
+    assert "did not end within 1 s" in given_up.refusal.message, given_up.refusal
+    assert not running.over
+    sandbox.call("process.signal", process=holder, signal="KILL")
+    running.join()
+    assert running.refusal is None, running.refusal
+    assert lines_of(running.result) == "it runs\n"
+    sandbox.call("stop")
