@@ -6,13 +6,17 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <chrono>
 #include <functional>
 #include <list>
 #include <optional>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include "src/base/result.h"
 
@@ -21,6 +25,15 @@ namespace msb::server {
 template <typename T>
 using Async = boost::asio::awaitable<T>;
 using Clock = std::chrono::steady_clock;
+
+// Calls `work` on that executor, and returns what it does. It owns what it uses, or uses what any
+// thread may: nobody waits for it when the server ends.
+template <typename Work>
+Async<std::invoke_result_t<Work>> DoOn(boost::asio::any_io_executor executor, Work work) {
+  constexpr auto call = [](Work given) -> Async<std::invoke_result_t<Work>> { co_return given(); };
+  co_return co_await boost::asio::co_spawn(std::move(executor), call(std::move(work)),
+                                           boost::asio::use_awaitable);
+}
 
 // So many seconds from now; never, if absent or beyond a century.
 Clock::time_point DeadlineIn(std::optional<double> seconds);

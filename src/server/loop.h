@@ -6,11 +6,9 @@
 // Owned by main; outlives all that uses it. Errors: kSystem.
 #pragma once
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <memory>
 #include <type_traits>
@@ -37,12 +35,13 @@ class Loop {
 
   // What changes sandboxes does not wait for those who only look.
   enum class Lane { kChange, kLook };
-  // Calls `work` on another thread, and returns what it does. It owns what it uses, or uses what
-  // any thread may: nobody waits for it when the server ends.
+  boost::asio::any_io_executor Others(Lane lane) {
+    return (lane == Lane::kChange ? changers_ : lookers_).get_executor();
+  }
+  // Calls `work` on another thread (DoOn).
   template <typename Work>
   Async<std::invoke_result_t<Work>> Offload(Lane lane, Work work) {
-    co_return co_await boost::asio::co_spawn(lane == Lane::kChange ? changers_ : lookers_,
-                                             Do(std::move(work)), boost::asio::use_awaitable);
+    return DoOn(Others(lane), std::move(work));
   }
 
  private:
@@ -51,10 +50,6 @@ class Loop {
   static constexpr size_t kLookers = 2;
 
   explicit Loop(std::unique_ptr<base::EventLoop> events);
-  template <typename Work>
-  static Async<std::invoke_result_t<Work>> Do(Work work) {
-    co_return work();
-  }
   void WaitForEvents();
   void HandleEvents();
 

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <utility>
 
+#include "src/server/json_size.h"
 #include "src/server/mcp/connection.h"
 #include "src/server/mcp/envelope.h"
 
@@ -203,8 +204,8 @@ Async<void> Endpoint::Post(http::Exchange& exchange, Caller caller) {
     co_await exchange.Respond(RefusedBody(body.error()));
     co_return;
   }
-  auto incoming = ReadIncoming(*body);
-  std::string().swap(*body);
+  auto incoming = co_await ParseAside(options_.parser ? options_.parser : executor_,
+                                      *std::move(body), ReadIncoming);
   if (incoming && !incoming->batch && !incoming->messages.front()) {
     incoming = std::unexpected(incoming->messages.front().error());
   }

@@ -36,6 +36,7 @@ struct EndpointOptions {
   std::chrono::milliseconds orphan = std::chrono::minutes(2);
   std::chrono::milliseconds keep_alive = std::chrono::seconds(15);  // a comment in silent streams
   std::chrono::milliseconds retry = std::chrono::seconds(1);        // when clients come back
+  boost::asio::any_io_executor parser = {};  // for long messages; empty: parsed where all is done
 };
 
 // The HTTP status that the stateless protocol has for an error's code.

@@ -91,7 +91,8 @@ base::Status Serve(const ServerOptions& options, const Ready& ready) {
   const Authenticator authenticate(options.key);
   Routes routes(*loop, *engine, counters, authenticate);
   mcp::Endpoint mcp(loop->executor(), mcp::MakeFeatures(*engine, {.version = MSB_VERSION}),
-                    [&](const http::Request& request) { return CallerOf(authenticate, request); });
+                    [&](const http::Request& request) { return CallerOf(authenticate, request); },
+                    {.parser = loop->Others(Loop::Lane::kLook)});
 
   http::Site site;
   site.policy = options.policy;

@@ -1,6 +1,7 @@
 #include "src/server/rpc/endpoint.h"
 
 #include "src/server/http/response_head.h"
+#include "src/server/json_size.h"
 #include "src/server/rpc/event_stream.h"
 #include "src/server/rpc/web_socket_session.h"
 
@@ -66,8 +67,8 @@ Async<void> Endpoint::HandlePost(http::Exchange& exchange, const Caller& caller)
   if (!body) {
     co_return co_await exchange.Respond(http::BodyErrorResponse(body.error()));
   }
-  auto request = ParseRequest(*body);
-  std::string().swap(*body);
+  auto request =
+      co_await ParseAside(loop_.Others(Loop::Lane::kLook), *std::move(body), ParseRequest);
   if (!request) {
     co_return co_await exchange.Respond(
         Answer(request.error().status, ResponseOf(request.error())));

@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "src/server/http/response_head.h"
+#include "src/server/json_size.h"
 #include "src/server/rpc/endpoint.h"
 #include "src/server/rpc/event_stream.h"
 
@@ -93,8 +94,8 @@ Async<void> WebSocketSession::Run(Cancellation* ending) {
       }
       break;
     }
-    auto request = ParseRequest(message->text);
-    std::string().swap(message->text);
+    auto request = co_await ParseAside(loop_.Others(Loop::Lane::kLook), std::move(message->text),
+                                       ParseRequest);
     if (!request) {
       if (!co_await Send(ResponseOf(request.error()))) break;
       continue;
