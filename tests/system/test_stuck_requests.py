@@ -7,6 +7,7 @@ from conftest import wait_until
 from server_tools import Refused, lines_of, nothing_left_behind, server  # noqa: F401
 
 MANY = 70  # more than may wait for one mount at a time
+PROGRAMS = 8  # as many of a program as may be stuck in their start
 
 # Serves FUSE at /mnt/dead: answers that it is there (FUSE_INIT), takes all other requests and answers none, so
 # that who waits for one cannot even be killed.
@@ -68,7 +69,7 @@ def test_requests_into_a_dead_mount_time_out_and_keep_nothing_else_waiting(dead)
     sandbox, process = dead
     # Its interpreter is looked for by the kernel alone, in the middle of its execution.
     sandbox.sh("echo '#!/mnt/dead/sh' > /script && chmod +x /script")
-    script = Asking(sandbox, "command.run", command="/script")
+    scripts = [Asking(sandbox, "command.run", command="/script") for _ in range(PROGRAMS)]
     stuck = [
         Asking(sandbox, "files.read", path="/mnt/dead/file"),
         Asking(sandbox, "files.write", path="/mnt/dead/file", text="x"),
@@ -87,12 +88,16 @@ def test_requests_into_a_dead_mount_time_out_and_keep_nothing_else_waiting(dead)
         assert one.refusal is not None, one.method
         assert "has not answered for 30 s" in one.refusal.message, one.refusal
         assert "/mnt/dead" in one.refusal.message
-    script.join()
-    assert "/script: its file, or that of its interpreter, has not been opened for 30 s" in script.refusal.message
+    for script in scripts:
+        script.join()
+        why = "/script: its file, or that of its interpreter, has not been opened for 30 s"
+        assert why in script.refusal.message, script.refusal
     everything_else_works(sandbox, "later")
     # Nothing is left to be waited with: the kernel lets go of none of those that wait already.
     with pytest.raises(Refused, match="the file system at /mnt/dead, which does not answer"):
         sandbox.call("files.stat", path="/mnt/dead/file")
+    with pytest.raises(Refused, match=f"/script: {PROGRAMS} of its processes are stuck in their start"):
+        sandbox.call("command.run", command="/script")
     sandbox.call("process.signal", process=process, signal="KILL")
 
     # The kernel lets go of them once that process is gone, and the agent of each as it is reaped.

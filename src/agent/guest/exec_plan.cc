@@ -123,6 +123,7 @@ Outcome<ExecPlan> PlanExec(const Exec& exec, const Surroundings& surroundings) {
 Outcome<void> RehearseExec(const Exec& exec, const Surroundings& surroundings) {
   const auto planned = PlanExec(exec, surroundings);
   if (!planned) return std::unexpected(planned.error());
+  if (exec.pty) (void)base::OpenFile("/dev/ptmx", O_PATH);
   // What it may not do is for the start to say.
   (void)::faccessat(planned->cwd.get(), ".", X_OK, 0);
   if (const auto program =

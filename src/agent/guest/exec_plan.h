@@ -17,6 +17,7 @@ struct Surroundings {
   std::string group_path;
   std::string hostname;
   int cgroup_fd = -1;
+  int null_fd = -1;  // /dev/null, which must outlive the processes: its path is the workload's
 };
 
 struct ExecPlan {

@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/fanotify.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <memory>
 #include <vector>
 
+#include "src/agent/frame.h"
 #include "src/agent/guest/testing_files.h"
+#include "src/base/json.h"
 
 namespace msb::agent {
 namespace {
@@ -168,6 +171,54 @@ TEST_F(StuckTest, ACreatedProgramThatIsStuckInItsExecutionHasItsStartAnsweredLat
   ASSERT_TRUE(RunUntil([&] { return started && exited; }));
   EXPECT_EQ(started->error().code, FailureCode::kNotExecutable);
   EXPECT_EQ(exited->error().code, FailureCode::kNotExecutable);
+  // Whoever is attached learns it, and then the process is gone.
+  EXPECT_TRUE(RunUntil([&] { return run->over() && server->processes() == 0; }));
+}
+
+TEST_F(StuckTest, AHostThatIsGoneBeforeItsProgramIsStuckLeavesNone) {
+  Request request;
+  request.seq = 1;
+  request.exec = Command({top + "/script"});
+  FrameQueue queue;
+  base::UniqueFd connection = Connect();
+  queue.Append(FrameType::kHello, 0, base::json::Write(Hello()));
+  ASSERT_TRUE(queue.Flush(connection.get()).has_value());
+  char byte;
+  ASSERT_TRUE(RunUntil([&] { return ::recv(connection.get(), &byte, 1, MSG_DONTWAIT) == 1; }));
+  queue.Append(FrameType::kRequest, 0, base::json::Write(request));
+  ASSERT_TRUE(queue.Flush(connection.get()).has_value());
+  ASSERT_TRUE(queue.empty());
+  connection.Reset();
+  ASSERT_TRUE(RunUntil([&] { return server->sessions() == 1; }));  // the control's
+  EXPECT_TRUE(RunUntil([&] { return server->processes() == 0; }));
+}
+
+TEST_F(StuckTest, AProcessThatIsReapedIsOverWhoeverHoldsItsPipes) {
+  const auto run = Begin(Command({top + "/script"}));
+  ASSERT_TRUE(RunUntil([&] { return server->processes() == 1; }));
+  const std::string descriptors = fmt::format("/proc/{}/fd/", YoungestChild());
+  std::vector<base::UniqueFd> held;
+  for (int fd = 0; fd < 64; ++fd) {
+    auto end = base::OpenFile(descriptors + std::to_string(fd), O_WRONLY | O_NONBLOCK);
+    if (end) held.push_back(*std::move(end));
+  }
+  ASSERT_GE(held.size(), 3u);  // two outputs, and what says when it is over
+  ASSERT_EQ(::kill(YoungestChild(), SIGKILL), 0);
+  EXPECT_TRUE(RunUntil([&] { return run->over(); }));
+}
+
+TEST_F(StuckTest, AStartThatFailsIsWhatALaterWaitLearns) {
+  Exec exec = Command({top + "/stuck"});  // no program, and not to be opened either
+  exec.start = false;
+  const auto run = Begin(exec);
+  ASSERT_TRUE(RunUntil([&] { return run->started.has_value(); }));
+  std::optional<Answer<Exited>> exited;
+  guard_.Reset();
+  control->SendStart({.id = exec.id}, [&](Answer<void>) {
+    control->SendWait({.id = exec.id}, [&](Answer<Exited> answer) { exited = std::move(answer); });
+  });
+  ASSERT_TRUE(RunUntil([&] { return exited.has_value(); }));
+  EXPECT_FALSE(*exited);
 }
 
 TEST_F(StuckTest, ASignalReachesAProgramThatIsStuckInItsExecution) {

@@ -36,7 +36,8 @@ Outcome<std::unique_ptr<Process>> Process::Create(base::EventLoop& loop, const E
                                                   const Surroundings& surroundings) {
   auto planned = PlanExec(exec, surroundings);
   if (!planned) return std::unexpected(planned.error());
-  std::unique_ptr<Process> process(new Process(loop, exec, *std::move(planned)));
+  std::unique_ptr<Process> process(
+      new Process(loop, exec, *std::move(planned), surroundings.null_fd));
   if (exec.pty) process->size_ = *exec.pty;
   // The rings exist from the beginning, so that a created process can be attached to.
   const size_t outputs = 1 + (exec.pty ? 0 : 1) + exec.extra_streams;
@@ -72,26 +73,36 @@ void Process::AddChannel(std::optional<unsigned> input, std::optional<unsigned> 
 
 Outcome<void> Process::Start(std::optional<std::chrono::milliseconds> patience, Done done) {
   start_asked_ = true;
-  std::vector<base::UniqueFd> theirs;
-  if (base::Status opened = Open(theirs); !opened) {
-    return Refuse(FailureCode::kSystem, opened.error());
+  if (auto begun = BeginSpawn(patience); !begun) {
+    spawn_watch_.Reset();
+    spawn_.reset();
+    return begun;
   }
+  done_ = std::move(done);
+  return {};
+}
+
+Outcome<void> Process::BeginSpawn(std::optional<std::chrono::milliseconds> patience) {
+  const auto refused = [](const base::Error& error) { return Refuse(FailureCode::kSystem, error); };
+  std::vector<base::UniqueFd> theirs;
+  if (base::Status opened = Open(theirs); !opened) return refused(opened.error());
   ExecPlan plan = std::exchange(plan_, {});
   for (const base::UniqueFd& fd : theirs) plan.spawn.fds.push_back(fd.get());
+  auto spawn = Spawn::Create(std::move(plan.spawn));
+  if (!spawn) return refused(spawn.error());
+  spawn_ = *std::move(spawn);
+  auto watch = loop_.Add(spawn_->fd(), 0, [this](uint32_t) { OnSpawned(); });
+  if (!watch) return refused(watch.error());
+  spawn_watch_ = *std::move(watch);
   if (patience) {
     auto timer = loop_.AddTimer([this, patience] { GiveUp(*patience); });
-    if (!timer) return Refuse(FailureCode::kSystem, timer.error());
+    if (!timer) return refused(timer.error());
     patience_ = *std::move(timer);
-    patience_.Arm(*patience);
   }
-  auto spawn = Spawn::Begin(std::move(plan.spawn));
-  if (!spawn) return Refuse(ProgramFailure(spawn.error()), spawn.error());
-  auto watch = loop_.Add((*spawn)->fd(), 0, [this](uint32_t) { OnSpawned(); });
-  if (!watch) return Refuse(FailureCode::kSystem, watch.error());
-  spawn_ = *std::move(spawn);
-  spawn_watch_ = *std::move(watch);
-  pid_ = spawn_->pid();
-  done_ = std::move(done);
+  const auto pid = spawn_->Begin();
+  if (!pid) return refused(pid.error());
+  pid_ = *pid;
+  if (patience) patience_.Arm(*patience);
   return {};
 }
 
@@ -129,7 +140,9 @@ void Process::GiveUp(std::chrono::milliseconds patience) {
 }
 
 void Process::ProcessEnded() {
-  if (spawn_) OnSpawned();
+  if (!spawn_) return;
+  spawn_->Reaped();
+  OnSpawned();
 }
 
 // Our ends go into the channels, in the order of `channels_`; the program's, by number, to
@@ -161,7 +174,7 @@ base::Status Process::OpenPipes(std::vector<base::UniqueFd>& theirs) {
     channel->fd = std::move(ours);
     theirs[is_input ? kStdin : *channel->output] = std::move(is_input ? pipe.first : pipe.second);
   }
-  if (!theirs[kStdin]) theirs[kStdin] = TRY(base::OpenFile("/dev/null", O_RDONLY));
+  if (!theirs[kStdin]) theirs[kStdin] = TRY(base::Duplicate(null_fd_));
   return {};
 }
 

@@ -53,6 +53,7 @@ class Process {
   const Exec& exec() const { return exec_; }
   pid_t pid() const { return pid_; }  // 0 before the start and after the exit
   bool start_asked() const { return start_asked_; }
+  bool stuck() const { return abandoned_ && spawn_; }  // given up, and yet to be let go of
   bool running() const { return pid_ != 0; }
   const std::optional<Exited>& exited() const { return exited_; }
   // Exited, and all it wrote is in the rings.
@@ -95,12 +96,13 @@ class Process {
     std::optional<size_t> left;  // after the exit: how much more belongs to the program
   };
 
-  Process(base::EventLoop& loop, Exec exec, ExecPlan plan)
-      : loop_(loop), exec_(std::move(exec)), plan_(std::move(plan)) {}
+  Process(base::EventLoop& loop, Exec exec, ExecPlan plan, int null_fd)
+      : loop_(loop), exec_(std::move(exec)), plan_(std::move(plan)), null_fd_(null_fd) {}
 
   base::Status Open(std::vector<base::UniqueFd>& theirs);
   base::Status OpenPipes(std::vector<base::UniqueFd>& theirs);
   base::Status OpenTerminal(std::vector<base::UniqueFd>& theirs);
+  Outcome<void> BeginSpawn(std::optional<std::chrono::milliseconds> patience);
   void OnSpawned();
   void GiveUp(std::chrono::milliseconds patience);
   void AddChannel(std::optional<unsigned> input, std::optional<unsigned> output);
@@ -119,7 +121,8 @@ class Process {
 
   base::EventLoop& loop_;
   const Exec exec_;
-  ExecPlan plan_;    // until the start
+  ExecPlan plan_;  // until the start
+  const int null_fd_;
   WindowSize size_;  // with a pty
   std::vector<std::unique_ptr<Channel>> channels_;
   size_t open_outputs_ = 0;

@@ -1,5 +1,6 @@
 #include "src/agent/guest/server.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -67,7 +68,7 @@ Outcome<Reply> Server::Configure(const agent::Configure& request) {
                   kMaxVolumes);
   }
   const int64_t begun = base::BootTimeNanos();
-  if (base::Status built = machine_.Configure(request); !built) {
+  if (base::Status built = Build(request); !built) {
     configure_failure_ = Failure{FailureCode::kConfigure, base::Bytes(built.error().message())};
   } else {
     configured_ = true;
@@ -88,6 +89,11 @@ Outcome<Reply> Server::Configure(const agent::Configure& request) {
   return reply;
 }
 
+base::Status Server::Build(const agent::Configure& request) {
+  null_ = TRY(base::OpenFile("/dev/null", O_RDONLY));
+  return machine_.Configure(request);
+}
+
 base::Result<Identity> Server::ResolveUser(std::string_view user) const {
   return ResolveUserIn(user, options_.passwd_path, options_.group_path);
 }
@@ -96,7 +102,8 @@ Surroundings Server::surroundings() const {
   return {.passwd_path = options_.passwd_path,
           .group_path = options_.group_path,
           .hostname = hostname_,
-          .cgroup_fd = machine_.workload_cgroup()};
+          .cgroup_fd = machine_.workload_cgroup(),
+          .null_fd = null_.get()};
 }
 
 // --- processes -----------------------------------------------------------------------------------
@@ -121,13 +128,24 @@ Outcome<void> Server::Start(Process& process, Process::Done done) {
   if (process.start_asked()) {
     return Refuse(FailureCode::kInvalid, "the process was started before");
   }
+  const base::Bytes& program = process.exec().argv[0];
+  const auto stuck = std::ranges::count_if(running_, [&](const auto& entry) {
+    return entry.second->stuck() && entry.second->exec().argv[0] == program;
+  });
+  if (static_cast<size_t>(stuck) >= kMaxStuck) {
+    return Refuse(FailureCode::kBusy,
+                  "{}: {} of its processes are stuck in their start, in a file system that does "
+                  "not answer: end the program in the sandbox that serves it, or restart the "
+                  "sandbox",
+                  program.data, stuck);
+  }
   processes_.at(process.id()).oom_kills = machine_.OutOfMemoryKills();
   std::optional<std::chrono::milliseconds> patience;
   if (ExecMayWait()) patience = options_.file_patience;
   auto begun = process.Start(
       patience, [this, &process, done = std::move(done)](const Outcome<void>& started) {
-        if (!started) NotStarted(process, started.error());
         done(started);
+        if (!started) NotStarted(process, started.error());
       });
   if (begun) {
     running_.emplace(process.pid(), &process);
@@ -140,16 +158,13 @@ Outcome<void> Server::Start(Process& process, Process::Done done) {
 void Server::NotStarted(Process& process, const Failure& failure) {
   if (!process.running()) {  // else its exit is still to come
     std::erase_if(running_, [&](const auto& entry) { return entry.second == &process; });
+    shutdown_->ProcessExited();
   }
   Entry& entry = processes_.at(process.id());
-  for (const Entry::Waiter& waiter : std::exchange(entry.waiters, {})) {
-    Reply reply;
-    reply.seq = waiter.seq;
-    reply.failure = failure;
-    AnswerTo(waiter.session, std::move(reply));
-  }
-  entry.collected = sweep_needed_ = true;
-  ScheduleSettle();
+  entry.not_started = failure;
+  for (const auto& [number, session] : sessions_) session->Leave(process);
+  entry.collected = true;
+  AnswerWaiters(entry);
 }
 
 Outcome<std::unique_ptr<FileTask>> Server::BeginFileTask(const Request& request,
@@ -226,7 +241,7 @@ Processes Server::ListProcesses() const {
 void Server::Wait(Process& process, uint64_t session, uint32_t seq, bool collect) {
   Entry& entry = processes_.at(process.id());
   entry.waiters.push_back({session, seq, collect});
-  if (process.exited()) AnswerWaiters(entry);
+  if (process.exited() || entry.not_started) AnswerWaiters(entry);
 }
 
 void Server::AnswerWaiters(Entry& entry) {
@@ -234,6 +249,7 @@ void Server::AnswerWaiters(Entry& entry) {
     Reply reply;
     reply.seq = waiter.seq;
     reply.exited = entry.process->exited();
+    if (!reply.exited) reply.failure = entry.not_started;
     // A status that nobody got is kept.
     if (AnswerTo(waiter.session, std::move(reply)) && waiter.collect) entry.collected = true;
   }

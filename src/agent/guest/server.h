@@ -46,6 +46,10 @@ class Server {
   Server(const Server&) = delete;
 
   void Accept(base::UniqueFd connection);
+  // Processes of one program that were given up in their start, and that the kernel does not let go
+  // of: a small guest has 128 in all.
+  static constexpr size_t kMaxStuck = 8;
+
   size_t sessions() const { return sessions_.size(); }
   size_t processes() const { return processes_.size(); }
   size_t transfers() const { return transfers_.size(); }
@@ -60,7 +64,7 @@ class Server {
   bool ExecMayWait() { return mounts_.Any(); }
   Outcome<Process*> CreateProcess(const Exec& exec);
   // `done` is called once it is known whether its program runs, unless there is an error here. A
-  // process that was not started goes once nobody is attached to it.
+  // process that was not started goes: the connections of others that are attached to it end.
   Outcome<void> Start(Process& process, Process::Done done);
   Process* FindProcess(const std::string& id);
   Processes ListProcesses() const;
@@ -90,6 +94,7 @@ class Server {
     std::unique_ptr<Process> process;
     uint64_t oom_kills = 0;  // before its start
     bool collected = false;  // goes once it does not run and nobody is attached
+    std::optional<Failure> not_started;
     struct Waiter {
       uint64_t session;
       uint32_t seq;
@@ -108,6 +113,7 @@ class Server {
   Surroundings surroundings() const;
   base::Status WatchTransfer(pid_t pid, int socket_fd);
   void Reap();
+  base::Status Build(const agent::Configure& request);
   void NotStarted(Process& process, const Failure& failure);
   void ProcessExited(Process& process, const Exited& exited);
   void AnswerWaiters(Entry& entry);
@@ -120,6 +126,7 @@ class Server {
   const Options options_;
   base::SignalWatch signals_;
   std::string hostname_ = "sandbox";
+  base::UniqueFd null_;  // /dev/null, from before there was a workload
   bool configured_ = false;
   std::optional<Failure> configure_failure_;
   std::unordered_map<std::string, Entry> processes_;

@@ -26,10 +26,7 @@ base::Status Session::Open(base::EventLoop& loop) {
 
 void Session::OnEvents(uint32_t events) {
   if ((events & EPOLLOUT) != 0) Wake();
-  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-    hung_up_ = true;
-    if (beginning_) return Close();  // nothing is read that would say so
-  }
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
   if ((events & ~uint32_t{EPOLLOUT}) != 0) {
     readable_ = true;
     ReadFrames();
@@ -55,7 +52,9 @@ void Session::ReadFrames() {
 
 bool Session::Dispatch() {
   while (!closed_ && !broken_) {
-    if (waiting_ || beginning_ || queue_.size() > kMaxQueued) return false;
+    // What is waited for may take for ever, and no other event says that the host has gone.
+    if (beginning_ && hung_up_) Close();
+    if (closed_ || waiting_ || beginning_ || queue_.size() > kMaxQueued) return false;
     auto frame = reader_.Next();
     if (frame && !*frame) return true;
     base::Status handled = frame ? HandleFrame(**frame) : std::move(frame).error();
@@ -106,6 +105,13 @@ void Session::Flush() {
   GoOnWithFiles();
   // Frames that have been read may have waited, too.
   if (queue_.size() <= kMaxQueued) ReadFrames();
+}
+
+void Session::Leave(const Process& process) {
+  if (!attached_ || &attached_->process() != &process) return;
+  attached_.reset();
+  broken_ = true;
+  Wake();
 }
 
 void Session::Pump() {

@@ -39,6 +39,8 @@ class Session {
   // The root has been built, or has failed to be: requests that waited for it go on.
   void Resume();
   void Answer(Reply reply);
+  // Ends, once all is sent, if it is attached to that process.
+  void Leave(const Process& process);
 
   bool flush_scheduled = false;  // the server's mark
 
@@ -69,7 +71,7 @@ class Session {
   Outcome<void> ServeExec(const Request& request);
   Outcome<void> BeginExec(const Request& request);
   Outcome<void> StartProcess(const Request& request);
-  void OnStarted(const Request& request, const Outcome<void>& started);
+  void OnStarted(uint32_t seq, const Outcome<void>& started);
   Reply DescribeAttached(uint32_t seq) const;
   Outcome<Reply> ServeAttach(const Attach& attach);
   Outcome<Process*> FindProcess(const std::string& id);

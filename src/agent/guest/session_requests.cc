@@ -133,31 +133,28 @@ Outcome<void> Session::BeginExec(const Request& request) {
   const Exec& exec = *request.exec;
   auto process = server_.CreateProcess(exec);
   if (!process) return std::unexpected(process.error());
+  if (exec.start) {
+    auto begun = server_.Start(**process, [&server = server_, number = number_,
+                                           seq = request.seq](const Outcome<void>& started) {
+      if (Session* session = server.FindSession(number)) session->OnStarted(seq, started);
+    });
+    if (!begun) return begun;
+    beginning_ = true;
+  }
   attached_ = std::make_unique<Attached>(**process, queue_, exec.hold_input, [this] { Wake(); });
-  if (!exec.start) {
-    Answer(DescribeAttached(request.seq));
-    return {};
-  }
-  auto begun = server_.Start(
-      **process, [&server = server_, number = number_, request](const Outcome<void>& started) {
-        if (Session* session = server.FindSession(number)) session->OnStarted(request, started);
-      });
-  if (!begun) {
-    attached_.reset();
-    return begun;
-  }
-  beginning_ = true;
+  if (!exec.start) Answer(DescribeAttached(request.seq));
   return {};
 }
 
-void Session::OnStarted(const Request& request, const Outcome<void>& started) {
+void Session::OnStarted(uint32_t seq, const Outcome<void>& started) {
   beginning_ = false;
-  if (started) {
-    Answer(DescribeAttached(request.seq));
-  } else {
-    attached_.reset();
-    RefuseRequest(request, started.error());
-  }
+  if (started) return Answer(DescribeAttached(seq));
+  attached_.reset();
+  spent_ = true;
+  Reply reply;
+  reply.seq = seq;
+  reply.failure = started.error();
+  Answer(std::move(reply));
 }
 
 Outcome<void> Session::StartProcess(const Request& request) {

@@ -167,14 +167,22 @@ struct Spawn::Child {
 
 Spawn::Spawn(SpawnPlan plan) : child_(new Child(std::move(plan))) {}
 
-base::Result<std::unique_ptr<Spawn>> Spawn::Begin(SpawnPlan plan) {
+base::Result<std::unique_ptr<Spawn>> Spawn::Create(SpawnPlan plan) {
   std::unique_ptr<Spawn> spawn(new Spawn(std::move(plan)));
-  Child& child = *spawn->child_;
-  const size_t targets = child.plan.fds.size();
   base::Pair pipe = TRY(base::MakePipe());
+  spawn->ours_ = std::move(pipe.first);
+  spawn->theirs_ = std::move(pipe.second);
+  return spawn;
+}
+
+base::Result<pid_t> Spawn::Begin() {
+  Child& child = *child_;
+  const base::UniqueFd end = std::move(theirs_);
+  child.work.end_fd = end.get();  // needed for being open
+  const size_t targets = child.plan.fds.size();
   std::vector<base::UniqueFd> moved;
   for (int& fd : child.plan.fds) TRY(MoveUp(fd, targets, moved));
-  child.work.end_fd = pipe.second.get();  // needed for being open
+  TRY(MoveUp(child.work.cwd_fd, targets, moved));
   TRY(MoveUp(child.work.end_fd, targets + 1, moved));
   clone_args args = {};
   args.flags = CLONE_VM | CLONE_CLEAR_SIGHAND;
@@ -195,19 +203,18 @@ base::Result<std::unique_ptr<Spawn>> Spawn::Begin(SpawnPlan plan) {
     errno = static_cast<int>(-pid);
     return base::FailErrno("cannot create a process");
   }
-  spawn->end_ = std::move(pipe.first);
-  spawn->pid_ = static_cast<pid_t>(pid);
-  return spawn;
+  pid_ = static_cast<pid_t>(pid);
+  return pid_;
 }
 
 // It closes its end of the pipe after it has left our memory, by execve as by its end.
 Spawn::~Spawn() {
   if (pid_ == 0) return;
-  pollfd end = {end_.get(), 0, 0};
+  constexpr int kPatience_ms = 1000;
+  pollfd end = {ours_.get(), 0, 0};
   if (::poll(&end, 1, 0) == 1) return;
   ::kill(pid_, SIGKILL);
-  while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
-  }
+  if (::poll(&end, 1, kPatience_ms) != 1) (void)child_.release();  // the kernel does not let go
 }
 
 base::Status Spawn::Result() const {

@@ -32,27 +32,33 @@ struct SpawnPlan {
 // A process on its way to its program. Until it has got there, it uses our memory.
 class Spawn {
  public:
-  // The process leads a session of its own; signals are at their defaults and none is blocked. The
-  // plan's descriptors are not needed any more. Errors: kSystem, no process could be created.
-  static base::Result<std::unique_ptr<Spawn>> Begin(SpawnPlan plan);
-  ~Spawn();  // one that is not over is killed, and waited for
+  // Errors: kSystem.
+  static base::Result<std::unique_ptr<Spawn>> Create(SpawnPlan plan);
+  ~Spawn();  // one that is not over is killed
   Spawn(const Spawn&) = delete;
 
-  pid_t pid() const { return pid_; }
   // Hangs up (EPOLLHUP) once it is over: the program runs, or the process has ended.
-  int fd() const { return end_.get(); }
-  // Legal once it is over: whether the program runs, or ran. Errors: kNotFound or kDenied or
-  // kInvalid from execve itself (ErrorCode of its errno, the message names the program); otherwise
-  // kSystem, naming the step.
+  int fd() const { return ours_.get(); }
+  // Legal once. The process leads a session of its own; signals are at their defaults and none is
+  // blocked. The plan's descriptors are not needed any more. Errors: kSystem, no process could be
+  // created.
+  base::Result<pid_t> Begin();
+  // It was reaped, and so is over, whoever holds its end of the pipe.
+  void Reaped() { pid_ = 0; }
+  // Legal once it is over. Errors: kNotFound or kDenied or kInvalid from execve itself (ErrorCode
+  // of its errno, the message names the program); otherwise kSystem, naming the step. One that was
+  // killed on its way has no error.
   base::Status Result() const;
 
  private:
   struct Child;
   explicit Spawn(SpawnPlan plan);
 
-  const std::unique_ptr<Child> child_;
-  base::UniqueFd end_;  // of a pipe that only the process holds the other one of
-  pid_t pid_ = 0;
+  std::unique_ptr<Child> child_;
+  // Ends of a pipe. Only the process holds the other one, once it is there.
+  base::UniqueFd ours_;
+  base::UniqueFd theirs_;
+  pid_t pid_ = 0;  // while it may use our memory
 };
 
 }  // namespace msb::agent

@@ -66,7 +66,7 @@ void VsockListener::Accept() {
     }
     break;
   }
-  if (!spare_) spare_.Reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!spare_) spare_.Reset(::fcntl(socket_.get(), F_DUPFD_CLOEXEC, 0));
 }
 
 }  // namespace msb::agent
