@@ -12,7 +12,6 @@
 
 #include "src/agent/frame.h"
 #include "src/agent/guest/testing_files.h"
-#include "src/base/json.h"
 
 namespace msb::agent {
 namespace {
@@ -176,16 +175,15 @@ TEST_F(StuckTest, ACreatedProgramThatIsStuckInItsExecutionHasItsStartAnsweredLat
 }
 
 TEST_F(StuckTest, AHostThatIsGoneBeforeItsProgramIsStuckLeavesNone) {
-  Request request;
-  request.seq = 1;
-  request.exec = Command({top + "/script"});
   FrameQueue queue;
   base::UniqueFd connection = Connect();
-  queue.Append(FrameType::kHello, 0, base::json::Write(Hello()));
+  queue.Append(FrameType::kHello, 0, R"({"version":1,"oldest":1})");
   ASSERT_TRUE(queue.Flush(connection.get()).has_value());
   char byte;
   ASSERT_TRUE(RunUntil([&] { return ::recv(connection.get(), &byte, 1, MSG_DONTWAIT) == 1; }));
-  queue.Append(FrameType::kRequest, 0, base::json::Write(request));
+  queue.Append(
+      FrameType::kRequest, 0,
+      fmt::format(R"({{"seq":1,"exec":{{"id":"{}","argv":["{}/script"]}}}})", NewProcessId(), top));
   ASSERT_TRUE(queue.Flush(connection.get()).has_value());
   ASSERT_TRUE(queue.empty());
   connection.Reset();
