@@ -171,10 +171,10 @@ def installation():
 class Terminal:
     """msb on a pseudo terminal, as a person has it."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, env=None):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execv(MSB, command(*arguments))
+            os.execve(MSB, command(*arguments), {**os.environ, **(env or {})})
         self.seen = b""
 
     def send(self, data):
@@ -230,8 +230,8 @@ def terminal():
     """Starts msb on a terminal; whatever is left is killed."""
     opened = []
 
-    def begin(*arguments):
-        opened.append(Terminal(*arguments))
+    def begin(*arguments, **options):
+        opened.append(Terminal(*arguments, **options))
         return opened[-1]
 
     yield begin

@@ -6,9 +6,27 @@ A fenced block `sh` is a piece of a script; a comment `# -> TEXT` says what the 
 
 import os
 import re
+import shutil
+import socket
 import subprocess
 
-from conftest import ROOT, MSB
+from conftest import HOME, ROOT, MSB
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Place:
+    """A home for a server that the documentation's commands start."""
+
+    def __init__(self, directory):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self.directory, self.port = str(directory), free_port()
+        directory.chmod(0o700)
+        (directory / "images").symlink_to(HOME / "images")
+        shutil.copy(HOME / "version", directory)
 
 
 def blocks(path, language):

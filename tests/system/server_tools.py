@@ -60,7 +60,7 @@ class Server:
     def start(self):
         done = run("server", "start", "--detach", "--port", self.port, *self.arguments, env=self.env)
         assert done.returncode == 0, done.stderr.decode()
-        self.port = int(re.search(rb"http://127\.0\.0\.1:(\d+)", done.stdout)[1])
+        self.port = int(re.search(rb"http://[\d.]+:(\d+)", done.stdout)[1])
 
     def pid(self):
         with open(os.path.join(self.directory, "server.pid")) as file:
