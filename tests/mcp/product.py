@@ -22,14 +22,14 @@ def configuration(client):
 
 
 class Product:
-    """A home of its own, with the images of the tests; a server in it, which needs a key."""
+    """A home of its own, with the images of the tests; a server in it, which needs a key, unless its options say else."""
 
-    def __init__(self, home):
+    def __init__(self, home, *options):
         home.chmod(0o700)
         (home / "images").symlink_to(IMAGES / "images")
         self.home = home
         self.env = {"MSB_HOME": str(home), "PATH": f"{MSB.parent}:{os.environ['PATH']}"}
-        command = [MSB, "server", "start", "--port", "0"]
+        command = [MSB, "server", "start", "--port", "0", *options]
         self.process = subprocess.Popen(command, env={**os.environ, **self.env}, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, text=True)
         said = self.process.stdout.readline()
