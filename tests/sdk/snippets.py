@@ -35,6 +35,13 @@ WRAPPERS = {
 STARTS = {"python": r"^(import|from) ", "javascript": r"^import ", "rust": r"^use "}
 
 
+def first_steps(folder):
+    """The commands at the beginning of the SDK's README, and the program that follows them."""
+    text = (folder / "README.md").read_text()
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    return commands, next(programs(folder / "README.md", folder.name))
+
+
 def of_readmes(folder, language):
     """Those of the SDK's README and of the product's."""
     return [program for readme in (folder, ROOT) for program in programs(readme / "README.md", language)]

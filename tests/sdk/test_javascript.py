@@ -60,15 +60,6 @@ def test_it_is_imported_and_required(project, node):
     node.node("-e", f"const msb = require('microsandbox'); {names}", cwd=project)
 
 
-def test_it_is_installed_from_a_checkout(node):
-    checkout, project = fresh("javascript-checkout"), fresh("javascript-linked")
-    ignore = shutil.ignore_patterns("node_modules", "dist", "package-lock.json")
-    shutil.copytree(JAVASCRIPT, checkout / "javascript", ignore=ignore)
-    (project / "package.json").write_text('{"private": true}')
-    node.npm("install", checkout / "javascript", cwd=project)
-    node.node("-e", "new (require('microsandbox').PythonSandbox)()", cwd=project)
-
-
 def test_its_types_are_those_of_its_documentation(project, source, node):
     """TypeScript programs compile strictly, as ES modules and as CommonJS, and print what they say."""
     tsc = source / "node_modules/typescript/lib/tsc.js"
