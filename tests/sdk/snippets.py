@@ -3,7 +3,8 @@
 A comment `# -> TEXT` or `// -> TEXT` says what the line before it (or it itself, or a line above) prints; `*` in it is
 any text. All of them, in order, are the program's whole output.
 
-A fenced block that imports nothing is a fragment: the README says inside of what it stands, and WRAPPERS says it here.
+A fenced block that does not import the SDK is a fragment: the README says inside of what it stands, and WRAPPERS says
+it here; what it imports else stands before that.
 """
 
 import re
@@ -32,7 +33,7 @@ WRAPPERS = {
         "    ",
     ),
 }
-STARTS = {"python": r"^(import|from) ", "javascript": r"^import ", "rust": r"^use "}
+STARTS = {"python": r"^(import|from) ", "javascript": r'^import .* from "microsandbox"', "rust": r"^use "}
 
 
 def first_steps(folder):
@@ -52,7 +53,8 @@ def programs(readme, language):
     for code in re.findall(rf"^```{language}\n(.*?)^```", readme.read_text(), re.M | re.S):
         if not re.search(STARTS[language], code, re.M):
             before, after, indent = WRAPPERS[language]
-            code = before + textwrap.indent(code, indent) + after
+            imports = "".join(re.findall(r"^import .*\n", code, re.M))
+            code = imports + before + textwrap.indent(re.sub(r"^import .*\n", "", code, flags=re.M), indent) + after
         yield code
 
 

@@ -59,8 +59,8 @@ export class Files {
   }
 
   /**
-   * Writes a file of any size, from a Blob (in Node of a file: `fs.openAsBlob(path)`; in a browser a File) or a
-   * ReadableStream (most browsers send only Blobs without holding all in memory).
+   * Writes a file of any size, from a Blob (in a browser a File) or a ReadableStream (in Node of a file:
+   * `Readable.toWeb(fs.createReadStream(path))`; most browsers send only Blobs without holding all in memory).
    */
   async upload(
     source: Blob | ReadableStream<Uint8Array>,

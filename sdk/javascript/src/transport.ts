@@ -1,6 +1,7 @@
 /** Requests to one server. */
 import { type Connection, type ConnectionOptions, resolve } from "./environment.js";
 import { ConnectionLostError, MicrosandboxError, RequestTimeoutError, ServerUnreachableError } from "./errors.js";
+import { Source } from "./source.js";
 import { type Json, objectOf, requestBody, resultOf } from "./wire.js";
 
 /** @internal */
@@ -57,16 +58,21 @@ export class Transport {
     return response;
   }
 
-  /** Writes a file; what the server says of it then. */
+  /** Writes a file; what the server says of it then. What a stream fails with is thrown as it is. */
   async putFile(query: Record<string, string>, body: BodyInit, signal?: AbortSignal): Promise<Json> {
+    const source = body instanceof ReadableStream ? new Source(body) : undefined;
     const request: RequestInit & { duplex?: string } = {
       method: "PUT",
       headers: { "content-type": "application/octet-stream" },
-      body,
+      body: source?.stream ?? body,
     };
-    if (body instanceof ReadableStream) request.duplex = "half"; // fetch wants to be told
-    const response = await this.send(this.filesPath(query), request, signal);
-    return objectOf(response.status, await this.text(response), await this.url());
+    if (source) request.duplex = "half"; // fetch wants to be told
+    try {
+      const response = await this.send(this.filesPath(query), request, signal);
+      return objectOf(response.status, await this.text(response), await this.url());
+    } catch (error) {
+      throw source?.failure ? source.failure.reason : error;
+    }
   }
 
   /** What the server says of itself. */

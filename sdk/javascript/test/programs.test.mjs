@@ -1,5 +1,10 @@
 // Commands, processes and files.
 import assert from "node:assert/strict";
+import { createReadStream, createWriteStream, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { test } from "node:test";
 import { AlreadyExistsError, NotFoundError, PythonSandbox } from "microsandbox";
 import { fake, out, script } from "./fake.mjs";
@@ -84,6 +89,30 @@ test("files of any size are copied both ways", async (t) => {
   for (let piece = await reader.read(); !piece.done; piece = await reader.read()) size += piece.value.length;
   assert.equal(size, BIG.length);
   assert.deepEqual(Buffer.compare(await files.readBytes("/blob"), BIG), 0);
+});
+
+test("files of Node's are copied both ways", async (t) => {
+  await fake(t);
+  const { files } = new PythonSandbox({ name: "test" });
+  const folder = mkdtempSync(join(tmpdir(), "microsandbox-"));
+  writeFileSync(join(folder, "big"), BIG);
+  const sent = await files.upload(Readable.toWeb(createReadStream(join(folder, "big"))), "/big");
+  assert.equal(sent.size, BIG.length);
+  await pipeline(Readable.fromWeb(await files.download("/big")), createWriteStream(join(folder, "copy")));
+  assert.equal(Buffer.compare(readFileSync(join(folder, "copy")), BIG), 0);
+});
+
+test("what a stream fails with while it is sent is thrown, not that the server is missing", async (t) => {
+  await fake(t);
+  const { files } = new PythonSandbox({ name: "test" });
+  const missing = Readable.toWeb(createReadStream("/nowhere/at/all"));
+  await assert.rejects(files.upload(missing, "/missing"), { code: "ENOENT", path: "/nowhere/at/all" });
+  const reason = new Error("the disk is gone");
+  async function* begun() {
+    yield BIG;
+    throw reason;
+  }
+  await assert.rejects(files.upload(Readable.toWeb(Readable.from(begun())), "/begun"), (error) => error === reason);
 });
 
 test("changes after a watch was opened are seen", async (t) => {
