@@ -33,6 +33,14 @@ def server(nothing_left_behind):
     one.end()
 
 
+@pytest.fixture(scope="module")
+def keyed(nothing_left_behind):
+    """One that wants keys."""
+    one = Server(dev=False)
+    yield one
+    one.end()
+
+
 class Refused(Exception):
     """An answer that is an error: HTTP's status, our code, the message."""
 
@@ -182,6 +190,18 @@ class Sandbox:
 
     def sh(self, script, **params):
         return self.call("command.run", command="/bin/sh", args=["-c", script], **params)
+
+
+def small(**more):
+    """The configuration of a sandbox that costs little."""
+    return {"image": "busybox", "memory": 64, **more}
+
+
+def refusal(server, method, headers=None, **params):
+    """What the server says to a call that it refuses."""
+    with pytest.raises(Refused) as refused:
+        server.call(method, headers=headers, **params)
+    return refused.value
 
 
 def unique(name):
