@@ -1,6 +1,8 @@
 """Files and processes of a sandbox over the server's API."""
 
 import base64
+import hashlib
+import json
 import os
 import threading
 import urllib.parse
@@ -69,6 +71,18 @@ def test_a_user_has_no_more_rights_than_in_the_sandbox(sandbox):
     with pytest.raises(Refused) as refused:
         sandbox.call("files.write", path="/etc/passwd", text="", user="nobody")
     assert refused.value.status == 403
+
+
+def test_a_file_larger_than_the_body_of_a_call_goes_in_and_out_unchanged(server, sandbox):
+    data = os.urandom(40_000_000)
+    digest = hashlib.sha256(data).hexdigest()
+    status, _, body = server.ask("PUT", url(sandbox, "/srv/large"), data)
+    assert status == 200 and json.loads(body)["size"] == len(data), body
+    assert lines_of(sandbox.sh("sha256sum < /srv/large")) == f"{digest}  -\n"
+    status, headers, body = server.ask("GET", url(sandbox, "/srv/large"))
+    assert status == 200 and headers["Content-Length"] == str(len(data))
+    assert hashlib.sha256(body).hexdigest() == digest
+    sandbox.call("files.remove", path="/srv/large")
 
 
 def test_a_file_of_any_size_goes_in_and_out_whole_and_in_ranges(server, sandbox):

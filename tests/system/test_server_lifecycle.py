@@ -1,5 +1,7 @@
 """msb server: started, found, ended, restarted; keys; and the web page that must not reach it."""
 
+import base64
+import datetime
 import http.client
 import json
 import os
@@ -7,6 +9,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 from conftest import command, run, wait_until
@@ -231,6 +234,21 @@ def test_keygen_says_what_the_key_may_do(server):
     assert lines[2:] == ["Namespace: team", "Images: python:*", "Sandboxes: at most 3",
                          "Memory: at most 4096 MiB", "CPUs: at most 2", "Disk: at most 10240 MiB"]
     assert (server.home / "server.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_is_asked_for_nothing_is_for_everything_and_a_day(server):
+    before = int(time.time())
+    lines = server.msb("keygen").stdout.decode().splitlines()
+    after = int(time.time())
+    expires = datetime.datetime.fromisoformat(lines[1].removeprefix("Token expires: ")).timestamp()
+    assert before + 86400 <= expires <= after + 86400
+    assert lines[2:] == ["Namespace: *", "Images: *"]
+    made = server.key()
+    assert (made["namespace"], made["images"]) == ("*", ["*"])
+    server.start()
+    claims = json.loads(base64.urlsafe_b64decode(lines[0].split(".")[1] + "=="))
+    assert (claims["exp"], claims["exp"] - claims["iat"], claims["namespace"]) == (expires, 86400, "*")
+    assert server.rpc("sandbox.list", {"namespace": "*"}, {"Authorization": made["token"]})[0] == 200
 
 
 # --- the web page that a user looks at --------------------------------------------------------------------
