@@ -115,7 +115,8 @@ def has_a_whole_session(product, transport, command, **more):
     ran = subprocess.run([*command, json.dumps(told)], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
     seen = json.loads(ran.stdout)
-    assert seen["server"] == "microsandbox" and "sandbox_start" in seen["instructions"]
+    assert seen["server"] == "microsandbox"
+    assert "sandbox_start" in seen["instructions"] and "no network" in seen["instructions"]
     assert seen["tools"] == TABLE_OF_TOOLS
     assert "box" in seen["prompt"]
     done = dict(zip(steps, seen["steps"], strict=True))

@@ -166,3 +166,9 @@ def test_nothing_of_the_servers_environment_or_network_is_in_a_sandbox(server, b
     assert server.directory not in environment and str(HOME) not in environment
     reached = base.sh(f"(echo > /dev/tcp/127.0.0.1/{server.port}) 2>&1 && echo reached; exit 0")
     assert "reached" not in lines_of(reached)
+
+
+def test_a_sandbox_has_no_network_and_agents_are_told(server, base):
+    assert lines_of(base.sh("ls /sys/class/net")) == "lo\n"
+    [start] = [tool for tool in McpSession(server).tools() if tool["name"] == "sandbox_start"]
+    assert "no network" in start["description"]

@@ -27,9 +27,10 @@ constexpr std::string_view kInstructions =
     "from the user's computer and files. Start one with sandbox_start (give it any name and an "
     "image: microsandbox/python or microsandbox/node), then use sandbox_run_code (variables are "
     "kept between calls), sandbox_run_command and the file tools with the same name. A sandbox "
-    "keeps its files when it is stopped and started again. Stop it with sandbox_stop when it is "
-    "not needed any more. All tools take \"namespace\", \"default\" if you leave it out; use the "
-    "same one for all calls about a sandbox.";
+    "has no network: nothing can be downloaded or installed in it from elsewhere, so use what its "
+    "image has, and sandbox_write_file. It keeps its files when it is stopped and started again. "
+    "Stop it with sandbox_stop when it is not needed any more. All tools take \"namespace\", "
+    "\"default\" if you leave it out; use the same one for all calls about a sandbox.";
 
 // Whether it runs, as far as the service says so.
 Async<bool> IsRunning(Service& service, ToolContext& context, const api::StartParams& params) {
@@ -148,11 +149,11 @@ std::vector<Tool> SandboxTools(Service& service, StartedSandboxes* started) {
       {"sandbox_start", "Start a sandbox",
        "Starts a sandbox: a small virtual machine in which code and programs run, apart from the "
        "user's computer. Choose a name, and an image in config.image: microsandbox/python (Python "
-       "3) or microsandbox/node (Node.js); both have a shell and the usual commands. Defaults: "
-       "1024 MiB of memory, 1 CPU. A sandbox that runs already is left as it is, so it does no "
-       "harm to call this again. One that was stopped has its files back, and needs no config. "
-       "Next: sandbox_run_code or sandbox_run_command with the same name. With reset, all files "
-       "in it are lost."},
+       "3) or microsandbox/node (Node.js); both have a shell and the usual commands. It has no "
+       "network: pip, npm and downloads fail. Defaults: 1024 MiB of memory, 1 CPU. A sandbox that "
+       "runs already is left as it is, so it does no harm to call this again. One that was "
+       "stopped has its files back, and needs no config. Next: sandbox_run_code or "
+       "sandbox_run_command with the same name. With reset, all files in it are lost."},
       {.destructive = true, .idempotent = true},
       [&service, started](ToolContext& context, Object arguments) {
         return Start(service, started, context, std::move(arguments));
