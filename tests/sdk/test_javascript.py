@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from snippets import check_output, of_readmes
-from tools import SDK, fresh, run
+from tools import SDK, TESTS, fresh, run
 
 JAVASCRIPT = SDK / "javascript"
 
@@ -85,6 +85,27 @@ def test_its_types_bring_what_they_need_of_the_language(options, project, source
     shutil.copy(JAVASCRIPT / "examples/files.ts", project)
     tsc = source / "node_modules/typescript/lib/tsc.js"
     node.node(tsc, "--noEmit", *options, "using.ts", "files.ts", cwd=project)
+
+
+def test_everything_that_it_exports_is_documented(project, source, node):
+    declarations = project / "node_modules/microsandbox/dist/esm/index.d.ts"
+    said = node.node(TESTS / "undocumented.mjs", source / "node_modules/typescript", declarations, cwd=project)
+    *missing, count = said.splitlines()
+    assert not missing and int(count.split()[0]) > 50, said
+
+
+def test_the_driver_for_node_is_written_in_the_syntax_of_es2021(source, node):
+    """Of newer syntax the compiler would make something else."""
+    said = node.node(TESTS / "newer_syntax.mjs", source / "node_modules/typescript", SDK.parent / "guest/repl/node.js",
+                     cwd=source)
+    assert said == ""
+
+
+@pytest.mark.parametrize("newer", ["class A { x = 1 }", "class A { #x() {} }", "class A { static { f() } }",
+                                   "class A { #x; f(o) { return #x in o } }", "{ using a = f() }"])
+def test_newer_syntax_would_be_found(newer, source, node, tmp_path):
+    (tmp_path / "driver.js").write_text(f"'use strict';\n{newer}\n")
+    assert node.node(TESTS / "newer_syntax.mjs", source / "node_modules/typescript", tmp_path / "driver.js", cwd=source)
 
 
 @pytest.mark.parametrize("example", sorted((JAVASCRIPT / "examples").iterdir()), ids=lambda path: path.name)

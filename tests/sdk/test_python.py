@@ -1,5 +1,7 @@
 """sdk/python: built to a wheel, installed from it."""
 
+import ast
+import re
 import sys
 
 import pytest
@@ -25,6 +27,14 @@ def venv(wheel):
 
 def test_the_synchronous_flavour_is_what_the_generator_makes():
     run(sys.executable, PYTHON / "tools/generate_sync.py", "--check")
+
+
+@pytest.mark.parametrize("file", sorted([*PYTHON.glob("src/**/*.py"), *PYTHON.glob("examples/*.py")]),
+                         ids=lambda path: str(path.relative_to(PYTHON)))
+def test_it_is_written_in_the_syntax_of_the_oldest_python_that_it_names(file):
+    oldest = re.search(r'^requires-python = ">=3\.(\d+)"', (PYTHON / "pyproject.toml").read_text(), re.M)[1]
+    assert f"Python 3.{oldest} or newer" in (PYTHON / "README.md").read_text()
+    ast.parse(file.read_text(), file, feature_version=(3, int(oldest)))
 
 
 def test_the_wheel_needs_few_packages(venv):

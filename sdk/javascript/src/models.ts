@@ -65,6 +65,7 @@ export interface OutputLine {
 
 /** A piece of output, as it comes. */
 export interface OutputEvent {
+  /** Which kind of event this is. */
   readonly type: "output";
   /** stdout or stderr (a process with a terminal: stdout). */
   readonly stream: string;
@@ -78,6 +79,7 @@ export interface OutputEvent {
 
 /** Output that a process wrote, and that the server keeps no more. */
 export interface DroppedEvent {
+  /** Which kind of event this is. */
   readonly type: "dropped";
   /** stdout or stderr. */
   readonly stream: string;
@@ -87,6 +89,7 @@ export interface DroppedEvent {
 
 /** A value that code showed. */
 export interface DisplayEvent {
+  /** Which kind of event this is. */
   readonly type: "display";
   /** The value. */
   readonly display: Display;
@@ -94,6 +97,7 @@ export interface DisplayEvent {
 
 /** An exception that the code did not catch, as it comes. */
 export interface ExceptionEvent {
+  /** Which kind of event this is. */
   readonly type: "exception";
   /** The exception. */
   readonly exception: ExceptionInfo;
@@ -101,6 +105,7 @@ export interface ExceptionEvent {
 
 /** A change below a watched path. */
 export interface FileEvent {
+  /** Which kind of event this is. */
   readonly type: "file";
   /** Absolute path. */
   readonly path: string;
