@@ -2,7 +2,6 @@
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/stream_parser.hpp>
-#include <cmath>
 
 #include <algorithm>
 #include <cmath>
@@ -60,6 +59,16 @@ std::string Serialize(const Value& value) {
   return out;
 }
 
+// A number that is too large was read as infinity, or zero times that as NaN: JSON can write
+// neither.
+bool HasNonFinite(const Value& value) {
+  if (value.is_double()) return !std::isfinite(value.get_double());
+  if (value.is_array()) return std::ranges::any_of(value.get_array(), HasNonFinite);
+  if (!value.is_object()) return false;
+  return std::ranges::any_of(value.get_object(),
+                             [](const auto& entry) { return HasNonFinite(entry.value()); });
+}
+
 void Pretty(const Value& value, size_t indent, std::string& out) {
   const auto list = [&](const auto& items, char open, char close, auto&& write_item) {
     if (items.empty()) {
@@ -105,7 +114,11 @@ Result<Value> ParseValue(std::string_view text) {
   }
   if (!failure) parser.finish(failure);
   if (failure) return Fail(ErrorCode::kInvalid, "not JSON: {} at byte {}", failure.message(), used);
-  return parser.release();
+  Value value = parser.release();
+  if (HasNonFinite(value)) {
+    return Fail(ErrorCode::kInvalid, "a number is beyond what 64-bit floating point can hold");
+  }
+  return value;
 }
 
 std::string WriteValue(const Value& value) { return Serialize(value); }

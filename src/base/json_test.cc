@@ -100,6 +100,16 @@ TEST(JsonTest, MalformedTextIsAnErrorWithItsPlace) {
   EXPECT_TRUE(ErrorOf(std::string(40, '[')).starts_with("not JSON"));
 }
 
+TEST(JsonTest, ANumberThatIsTooLargeIsRefusedSinceItCouldNotBeWritten) {
+  for (const char* text : {"1e309", "-1.44e5444444", "[0,{\"a\":[1e400]}]", "-0e544"}) {
+    const auto value = ParseValue(text);
+    ASSERT_FALSE(value) << text;
+    EXPECT_EQ(value.error().message(), "a number is beyond what 64-bit floating point can hold");
+  }
+  EXPECT_EQ(*ParseValue("-1.7e308"), Value(-1.7e308));
+  EXPECT_EQ(*ParseValue("1e-400"), Value(0.0));
+}
+
 TEST(JsonTest, PrettyTextIsTheSameValue) {
   Whole whole;
   whole.id = "x";

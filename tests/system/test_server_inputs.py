@@ -41,6 +41,7 @@ def call(**members):
     "", " ", "{", "[", "}", "nul", "{]", '{"a"}', '{"a":1,}', "{'a':1}", "1 2", call() + call(), call() + "x",
     call()[:-1], "\ufeff" + call(), "\0", call().replace("{}", "NaN"), call().replace("{}", "Infinity"),
     call().replace("{}", "1e"), call().replace("{}", "01"), call().replace("{}", "+1"), "// x\n" + call(),
+    call().replace("{}", "1e400"), call(id="ID").replace('"ID"', "-1e400"), call(id="ID").replace('"ID"', "0e544"),
     call().replace("sandbox.list", "sandbox.\nlist"), call().replace("sandbox.list", "\\x41"),
     call().replace("sandbox.list", "\\ud800"), call().replace("sandbox.list", "\\u12"),
     call().encode().replace(b"sandbox.list", b"sandbox.\xff"),
