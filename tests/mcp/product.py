@@ -22,7 +22,7 @@ def configuration(client):
 
 
 class Product:
-    """A home of its own, with the images of the tests; a server in it, which needs a key, unless its options say else."""
+    """A home of its own, with the images of the tests; a server in it, with keys unless its options say else."""
 
     def __init__(self, home, *options):
         home.chmod(0o700)

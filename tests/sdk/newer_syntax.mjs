@@ -8,7 +8,8 @@ const ts = createRequire(import.meta.url)(library);
 const source = readFileSync(script, "utf8");
 
 function writtenFor(target) {
-  const compilerOptions = { target, module: ts.ModuleKind.CommonJS, useDefineForClassFields: true, alwaysStrict: false };
+  const module = ts.ModuleKind.CommonJS;
+  const compilerOptions = { target, module, useDefineForClassFields: true, alwaysStrict: false };
   const made = ts.transpileModule(source, { compilerOptions, reportDiagnostics: true, fileName: "script.js" });
   for (const each of made.diagnostics) console.log(ts.flattenDiagnosticMessageText(each.messageText, "\n"));
   return made.outputText.split("\n");

@@ -4,10 +4,12 @@ import { createRequire } from "node:module";
 
 const [library, entry] = process.argv.slice(2);
 const ts = createRequire(import.meta.url)(library);
-const program = ts.createProgram([entry], { target: ts.ScriptTarget.ES2022, lib: ["lib.es2022.d.ts", "lib.dom.d.ts"] });
+const options = { target: ts.ScriptTarget.ES2022, lib: ["lib.es2022.d.ts", "lib.dom.d.ts"] };
+const program = ts.createProgram([entry], options);
 const checker = program.getTypeChecker();
 const isDocumented = (symbol) => symbol.getDocumentationComment(checker).length > 0;
-const isOwn = (symbol) => symbol.declarations?.some((each) => !program.isSourceFileDefaultLibrary(each.getSourceFile()));
+const isOurs = (declaration) => !program.isSourceFileDefaultLibrary(declaration.getSourceFile());
+const isOwn = (symbol) => symbol.declarations?.some(isOurs);
 
 let count = 0;
 for (const exported of checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)))) {

@@ -1,5 +1,6 @@
 """Every `msb` and `msx` command line of the documentation is one that the program takes: its commands and options
-are in the help. That those of scripts do what is said is tested where they run (test_server_docs.py, tests/sdk, tests/mcp).
+are in the help. That those of scripts do what is said is tested where they run (test_server_docs.py, tests/sdk,
+tests/mcp).
 """
 
 import functools
@@ -22,7 +23,8 @@ def helped(path):
     listed = text.split("Subcommands:")[1] if "Subcommands:" in text else ""
     commands = re.findall(r"^  ([a-z]+(?:, [a-z]+)*)", listed, re.M)
     options = re.findall(r"^  (-\S+)", text, re.M)
-    return {name for names in commands for name in names.split(", ")}, {name for some in options for name in some.split(",")}
+    return ({name for names in commands for name in names.split(", ")},
+            {name for names in options for name in names.split(",")})
 
 
 def whole_lines(block):

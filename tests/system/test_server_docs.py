@@ -66,6 +66,16 @@ def test_a_web_socket_hears_what_the_reference_says(server):
     hear(WebSocket(server), server.sandbox().name)
 
 
+# --- docs/repl.md -----------------------------------------------------------------------------------------
+
+def test_the_example_of_a_context_gives_what_it_says(server):
+    [code] = blocks("docs/repl.md", "python")
+    ran = server.sandbox("microsandbox/python-data", memory=512).code(code)
+    assert [line["text"] for line in ran["output"]][:3] == ["0", "1", "2"]
+    [table] = ran["displays"]
+    assert {"text/plain", "text/html"} <= set(table["data"]) and "text and HTML" in code
+
+
 # --- README.md: the SDKs' parts are run in tests/sdk ---------------------------------------------------------
 
 def test_the_readmes_commands_print_what_it_says(tmp_path):
