@@ -108,6 +108,28 @@ def test_newer_syntax_would_be_found(newer, source, node, tmp_path):
     assert node.node(TESTS / "newer_syntax.mjs", source / "node_modules/typescript", tmp_path / "driver.js", cwd=source)
 
 
+@pytest.fixture(scope="module")
+def typed(source, node):
+    """A TypeScript project for Node, with Node's types, as most are."""
+    folder = fresh("javascript-typed")
+    (folder / "package.json").write_text('{"private": true, "type": "module"}')
+    node.npm("pack", "--ignore-scripts", "--pack-destination", folder, cwd=source)
+    (tarball,) = folder.glob("*.tgz")
+    node.npm("install", tarball, "@types/node@18.19.130", cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("libraries", [[], ["--lib", "ES2022,DOM"], ["--lib", "ES2022"]],
+                         ids=lambda words: " ".join(words) or "default")
+def test_its_types_go_with_those_of_node(libraries, typed, source, node):
+    """With and without those of browsers. The README's programs are TypeScript, too."""
+    for number, program in enumerate(of_readmes(JAVASCRIPT, "javascript")):
+        (typed / f"snippet_{number}.ts").write_text(program + "\nexport {};\n")
+    tsc = source / "node_modules/typescript/lib/tsc.js"
+    options = ["--noEmit", "--target", "ES2022", "--module", "NodeNext", *libraries]
+    node.node(tsc, *options, *sorted(typed.glob("snippet_*.ts")), cwd=typed)
+
+
 @pytest.mark.parametrize("example", sorted((JAVASCRIPT / "examples").iterdir()), ids=lambda path: path.name)
 def test_examples_print_what_they_say(example, project, source, node, user_env):
     program = project / example.name

@@ -2,7 +2,9 @@
 import { NotFoundError } from "./errors.js";
 import type { FileEvent, FileInfo } from "./models.js";
 import type { Scope } from "./scope.js";
+import { iterable } from "./source.js";
 import type { Abortable, Stream } from "./stream.js";
+import type { Content } from "./transport.js";
 
 /** Whose rights are used. */
 export interface UserOption {
@@ -48,22 +50,26 @@ export class Files {
   }
 
   /** The content of a file of any size, piece by piece. Not all of it is in memory at once. */
-  async download(path: string, options: ReadOptions = {}): Promise<ReadableStream<Uint8Array>> {
+  async download(
+    path: string,
+    options: ReadOptions = {},
+  ): Promise<ReadableStream<Uint8Array> & AsyncIterable<Uint8Array>> {
     const body = (await this.get(path, options)).body;
-    return body ?? new Blob([]).stream();
+    return iterable(body ?? new Blob([]).stream());
   }
 
   /** Writes a file: a new one, or in the place of what was there. */
   async write(path: string, content: string | Uint8Array, options: WriteOptions = {}): Promise<FileInfo> {
-    return await this.put(path, content as string | Uint8Array<ArrayBuffer>, options);
+    return await this.put(path, content, options);
   }
 
   /**
-   * Writes a file of any size, from a Blob (in a browser a File) or a ReadableStream (in Node of a file:
-   * `Readable.toWeb(fs.createReadStream(path))`; most browsers send only Blobs without holding all in memory).
+   * Writes a file of any size, from a Blob (in a browser a File), a ReadableStream or anything else that gives pieces
+   * when it is iterated (in Node `fs.createReadStream(path)`). Most browsers send only Blobs without holding all in
+   * memory.
    */
   async upload(
-    source: Blob | ReadableStream<Uint8Array>,
+    source: Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>,
     path: string,
     options: WriteOptions = {},
   ): Promise<FileInfo> {
@@ -129,11 +135,11 @@ export class Files {
     return await this.scope.transport.getFile(this.query(path, options.user), range, options.signal);
   }
 
-  private async put(path: string, body: BodyInit, options: WriteOptions): Promise<FileInfo> {
+  private async put(path: string, content: Content, options: WriteOptions): Promise<FileInfo> {
     const query = this.query(path, options.user);
     if (options.mode !== undefined) query["mode"] = options.mode;
     query["parents"] = String(options.parents ?? true);
-    return (await this.scope.transport.putFile(query, body, options.signal)) as unknown as FileInfo;
+    return (await this.scope.transport.putFile(query, content, options.signal)) as unknown as FileInfo;
   }
 
   private query(path: string, user: string | undefined): Record<string, string> {

@@ -1,12 +1,15 @@
 /** Requests to one server. */
 import { type Connection, type ConnectionOptions, resolve } from "./environment.js";
 import { ConnectionLostError, MicrosandboxError, RequestTimeoutError, ServerUnreachableError } from "./errors.js";
-import { Source } from "./source.js";
+import { type Pieces, Source } from "./source.js";
 import { type Json, objectOf, requestBody, resultOf } from "./wire.js";
 
 /** @internal */
 export const RPC_PATH = "/api/v1/rpc";
 const FILES_PATH = "/api/v1/files";
+
+/** Of a file. */
+export type Content = string | Uint8Array | Blob | Pieces;
 
 /** @internal */
 export interface CallOptions {
@@ -59,12 +62,13 @@ export class Transport {
   }
 
   /** Writes a file; what the server says of it then. What a stream fails with is thrown as it is. */
-  async putFile(query: Record<string, string>, body: BodyInit, signal?: AbortSignal): Promise<Json> {
-    const source = body instanceof ReadableStream ? new Source(body) : undefined;
+  async putFile(query: Record<string, string>, content: Content, signal?: AbortSignal): Promise<Json> {
+    const whole = typeof content === "string" || content instanceof Uint8Array || content instanceof Blob;
+    const source = whole ? undefined : new Source(content);
     const request: RequestInit & { duplex?: string } = {
       method: "PUT",
       headers: { "content-type": "application/octet-stream" },
-      body: source?.stream ?? body,
+      body: source?.stream ?? (content as string | Blob),
     };
     if (source) request.duplex = "half"; // fetch wants to be told
     try {
