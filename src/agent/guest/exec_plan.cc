@@ -68,8 +68,12 @@ class Environment {
   std::unordered_map<std::string, size_t> index_;
 };
 
+std::string PathOfWorkdir(const Exec& exec) {
+  return exec.cwd.data.empty() ? std::string("/") : exec.cwd.data;
+}
+
 Outcome<base::UniqueFd> OpenWorkdir(const Exec& exec) {
-  const std::string& path = exec.cwd.data.empty() ? std::string("/") : exec.cwd.data;
+  const std::string path = PathOfWorkdir(exec);
   if (path[0] != '/' || HasNul(path)) {
     return Refuse(FailureCode::kBadWorkdir, "working directory {}: not an absolute path", path);
   }
@@ -88,40 +92,8 @@ Outcome<base::UniqueFd> OpenWorkdir(const Exec& exec) {
 
 }  // namespace
 
-Outcome<ExecPlan> PlanExec(const Exec& exec, const Surroundings& surroundings) {
-  if (auto checked = CheckExec(exec); !checked) return std::unexpected(checked.error());
-  ExecPlan planned;
-  SpawnPlan& plan = planned.spawn;
-  auto identity = ResolveUserIn(exec.user.data, surroundings.passwd_path, surroundings.group_path);
-  if (!identity) return Refuse(FailureCode::kNoSuchUser, identity.error());
-  plan.identity = *std::move(identity);
-
-  auto cwd = OpenWorkdir(exec);
-  if (!cwd) return std::unexpected(cwd.error());
-
-  Environment environment(exec.env);
-  environment.Default("PATH", kDefaultPath);
-  environment.Default("HOME", plan.identity.home);
-  environment.Default("HOSTNAME", surroundings.hostname);
-  if (exec.pty) environment.Default("TERM", "xterm");
-  auto program = FindProgram(exec.argv[0].data, environment.Get("PATH"), cwd->get());
-  if (!program) {
-    return Refuse(program.error().code() == base::ErrorCode::kDenied ? FailureCode::kNotExecutable
-                                                                     : FailureCode::kProgramMissing,
-                  program.error());
-  }
-  plan.program = *std::move(program);
-  plan.env = environment.Take();
-  for (const base::Bytes& argument : exec.argv) plan.argv.push_back(argument.data);
-  planned.cwd = *std::move(cwd);
-  plan.cwd_fd = planned.cwd.get();
-  plan.cgroup_fd = surroundings.cgroup_fd;
-  plan.terminal = exec.pty.has_value();
-  return planned;
-}
-
-Outcome<void> RehearseExec(const Exec& exec, const Surroundings& surroundings) {
-  const auto planned = PlanExec(exec, surroundings);
+Outcome<ExecLookup> LookUpExec(const Exec& exec, const Surroundings& surroundings) {
+  const auto planned = PlanExec(exec, surroundings, nullptr);
   if (!planned) return std::unexpected(planned.error());
   if (exec.pty) (void)base::OpenFile("/dev/ptmx", O_PATH);
   // What it may not do is for the start to say.
@@ -131,7 +103,57 @@ Outcome<void> RehearseExec(const Exec& exec, const Surroundings& surroundings) {
     std::array<std::byte, 4096> beginning;
     (void)base::Read(program->get(), beginning);
   }
-  return {};
+  const Identity& identity = planned->spawn.identity;
+  return ExecLookup{.program = planned->spawn.program,
+                    .uid = identity.uid,
+                    .gid = identity.gid,
+                    .groups = identity.groups,
+                    .home = identity.home};
+}
+
+Outcome<ExecPlan> PlanExec(const Exec& exec, const Surroundings& surroundings,
+                           const ExecLookup* lookup) {
+  if (auto checked = CheckExec(exec); !checked) return std::unexpected(checked.error());
+  ExecPlan planned;
+  SpawnPlan& plan = planned.spawn;
+  if (lookup != nullptr) {
+    plan.identity = {.uid = lookup->uid,
+                     .gid = lookup->gid,
+                     .groups = lookup->groups,
+                     .home = lookup->home.data};
+    plan.program = lookup->program.data;
+    plan.cwd = PathOfWorkdir(exec);
+  } else {
+    auto identity =
+        ResolveUserIn(exec.user.data, surroundings.passwd_path, surroundings.group_path);
+    if (!identity) return Refuse(FailureCode::kNoSuchUser, identity.error());
+    plan.identity = *std::move(identity);
+    auto cwd = OpenWorkdir(exec);
+    if (!cwd) return std::unexpected(cwd.error());
+    planned.cwd = *std::move(cwd);
+    plan.cwd_fd = planned.cwd.get();
+  }
+
+  Environment environment(exec.env);
+  environment.Default("PATH", kDefaultPath);
+  environment.Default("HOME", plan.identity.home);
+  environment.Default("HOSTNAME", surroundings.hostname);
+  if (exec.pty) environment.Default("TERM", "xterm");
+  if (lookup == nullptr) {
+    auto program = FindProgram(exec.argv[0].data, environment.Get("PATH"), plan.cwd_fd);
+    if (!program) {
+      return Refuse(program.error().code() == base::ErrorCode::kDenied
+                        ? FailureCode::kNotExecutable
+                        : FailureCode::kProgramMissing,
+                    program.error());
+    }
+    plan.program = *std::move(program);
+  }
+  plan.env = environment.Take();
+  for (const base::Bytes& argument : exec.argv) plan.argv.push_back(argument.data);
+  plan.cgroup_fd = surroundings.cgroup_fd;
+  plan.terminal = exec.pty.has_value();
+  return planned;
 }
 
 }  // namespace msb::agent

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "src/agent/guest/failure.h"
 #include "src/agent/guest/spawn.h"
@@ -25,9 +26,22 @@ struct ExecPlan {
   base::UniqueFd cwd;  // spawn.cwd_fd
 };
 
-Outcome<ExecPlan> PlanExec(const Exec& exec, const Surroundings& surroundings);
+// What of a plan takes a look at the file systems.
+struct ExecLookup {
+  base::Bytes program;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::vector<uint32_t> groups;
+  base::Bytes home;
+};
+BOOST_DESCRIBE_STRUCT(ExecLookup, (), (program, uid, gid, groups, home))
 
-// Touches all that starting the program does, for a process that may wait for it.
-Outcome<void> RehearseExec(const Exec& exec, const Surroundings& surroundings);
+// By a process that may wait for them. Touches all that is touched before the program is on its
+// way, so that only who changes it afterwards can keep somebody waiting.
+Outcome<ExecLookup> LookUpExec(const Exec& exec, const Surroundings& surroundings);
+
+// `lookup`: null, or what was found before; then nothing is looked at here.
+Outcome<ExecPlan> PlanExec(const Exec& exec, const Surroundings& surroundings,
+                           const ExecLookup* lookup);
 
 }  // namespace msb::agent

@@ -57,6 +57,7 @@ class FileServant {
   base::Status AwaitChange();
   base::Status Handle(const Frame& frame);
   Turn Begin(const Request& request);
+  Turn LookUp(const Exec& exec);
   Outcome<Turn> Open(const Request& request, const Identity& user);
   Outcome<Reply> Do(const Request& request, const Identity& user);
   Turn Next();
@@ -119,7 +120,7 @@ base::Status FileServant::Handle(const Frame& frame) {
 
 Turn FileServant::Begin(const Request& request) {
   seq_ = request.seq;
-  if (request.exec) return Answer(ReplyOf(lookups_.rehearse_exec(*request.exec)));
+  if (request.exec) return LookUp(*request.exec);
   Identity user;
   if (const base::Bytes& name = UserOf(request); !name.empty()) {
     auto identity = lookups_.user(name.data);
@@ -129,6 +130,13 @@ Turn FileServant::Begin(const Request& request) {
   if (!UsesUpConnection(request)) return Answer(Do(request, user));
   auto opened = Open(request, user);
   return opened ? *opened : Answer(std::unexpected(opened.error()));
+}
+
+Turn FileServant::LookUp(const Exec& exec) {
+  const auto lookup = lookups_.exec(exec);
+  if (!lookup) return Answer(std::unexpected(lookup.error()));
+  queue_.Append(FrameType::kData, 0, base::json::Write(*lookup));
+  return Answer(Reply());
 }
 
 // What goes on after its first step.

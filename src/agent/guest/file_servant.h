@@ -5,8 +5,10 @@
 // and does one request about files at a time, in steps, in blocking calls:
 //
 //   agent -> servant   Request: begin. Data, end: of a write. Credit (of nothing): go on.
-//   servant -> agent   frames for the host, as they are; then, once for each of the above, a credit
-//                      frame whose stream is a Turn and whose credit is how much data was taken
+//   servant -> agent   frames for the host, as they are (of an exec: an ExecLookup as data, then
+//   the
+//                      reply); then, once for each of the above, a credit frame whose stream is a
+//                      Turn and whose credit is how much data was taken
 //
 // It ends when the agent closes its end.
 #pragma once
@@ -14,6 +16,7 @@
 #include <functional>
 
 #include "src/agent/guest/accounts.h"
+#include "src/agent/guest/exec_plan.h"
 #include "src/agent/guest/failure.h"
 #include "src/agent/protocol.h"
 
@@ -30,8 +33,7 @@ enum class Turn : unsigned {
 // What it cannot know itself.
 struct ServantLookups {
   UserLookup user;
-  // Whether a program can be found, before the agent starts it.
-  std::function<Outcome<void>(const Exec&)> rehearse_exec;
+  std::function<Outcome<ExecLookup>(const Exec&)> exec;
 };
 
 // The child's whole life. `cgroup_fd`: -1, or where it belongs.

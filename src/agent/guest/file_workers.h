@@ -63,7 +63,7 @@ class FileWorkers {
   ~FileWorkers();
   FileWorkers(const FileWorkers&) = delete;
 
-  // A request about files, but none for a transfer process; or an Exec, which is only rehearsed.
+  // A request about files, but none for a transfer process; or an Exec, which is only looked up.
   // Destroying the task gives the request up.
   Outcome<std::unique_ptr<FileTask>> Begin(const Request& request, Callbacks callbacks);
   bool Reaped(pid_t pid);  // false: none of ours

@@ -33,8 +33,9 @@ FailureCode ProgramFailure(const base::Error& error) {
 }  // namespace
 
 Outcome<std::unique_ptr<Process>> Process::Create(base::EventLoop& loop, const Exec& exec,
-                                                  const Surroundings& surroundings) {
-  auto planned = PlanExec(exec, surroundings);
+                                                  const Surroundings& surroundings,
+                                                  const ExecLookup* lookup) {
+  auto planned = PlanExec(exec, surroundings, lookup);
   if (!planned) return std::unexpected(planned.error());
   std::unique_ptr<Process> process(
       new Process(loop, exec, *std::move(planned), surroundings.null_fd));

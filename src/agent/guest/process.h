@@ -33,8 +33,10 @@ class Attached;
 class Process {
  public:
   // Checks user, working directory and program, so that what is created can be started.
+  // `lookup`: see PlanExec.
   static Outcome<std::unique_ptr<Process>> Create(base::EventLoop& loop, const Exec& exec,
-                                                  const Surroundings& surroundings);
+                                                  const Surroundings& surroundings,
+                                                  const ExecLookup* lookup);
   ~Process();
   Process(const Process&) = delete;
 

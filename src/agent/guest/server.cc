@@ -29,8 +29,8 @@ Server::Server(base::EventLoop& loop, Machine& machine, Options options)
           {.patience = options_.file_patience,
            .cgroup = [this] { return machine_.workload_cgroup(); },
            .lookups = {.user = [this](auto user) { return ResolveUser(user); },
-                       .rehearse_exec =
-                           [this](const Exec& exec) { return RehearseExec(exec, surroundings()); }},
+                       .exec =
+                           [this](const Exec& exec) { return LookUpExec(exec, surroundings()); }},
            .mount_of = [this](const std::string& path) { return mounts_.MountOf(path); }}) {}
 
 Server::~Server() {
@@ -108,7 +108,7 @@ Surroundings Server::surroundings() const {
 
 // --- processes -----------------------------------------------------------------------------------
 
-Outcome<Process*> Server::CreateProcess(const Exec& exec) {
+Outcome<Process*> Server::CreateProcess(const Exec& exec, const ExecLookup* lookup) {
   if (shutdown_->begun()) return Refuse(FailureCode::kBusy, "the sandbox is being stopped");
   if (processes_.contains(exec.id)) {
     return Refuse(FailureCode::kProcessExists, "process {} exists", exec.id);
@@ -116,7 +116,7 @@ Outcome<Process*> Server::CreateProcess(const Exec& exec) {
   if (processes_.size() >= kMaxProcesses) {
     return Refuse(FailureCode::kLimit, "{} processes run or wait to be collected", kMaxProcesses);
   }
-  auto process = Process::Create(loop_, exec, surroundings());
+  auto process = Process::Create(loop_, exec, surroundings(), lookup);
   if (!process) return std::unexpected(process.error());
   Process* raw = process->get();
   processes_[exec.id].process = *std::move(process);

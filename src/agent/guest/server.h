@@ -62,7 +62,7 @@ class Server {
   base::Result<Identity> ResolveUser(std::string_view user) const;
   // Whether to look up a program's path may take for ever.
   bool ExecMayWait() { return mounts_.Any(); }
-  Outcome<Process*> CreateProcess(const Exec& exec);
+  Outcome<Process*> CreateProcess(const Exec& exec, const ExecLookup* lookup);  // see PlanExec
   // `done` is called once it is known whether its program runs, unless there is an error here. A
   // process that was not started goes: the connections of others that are attached to it end.
   Outcome<void> Start(Process& process, Process::Done done);

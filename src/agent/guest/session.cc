@@ -72,7 +72,7 @@ void Session::Break(const base::Error& error) {
   attached_.reset();
   transfer_ = nullptr;
   file_works_.clear();
-  rehearsal_.reset();
+  lookup_.reset();
 }
 
 void Session::Close() {
@@ -81,7 +81,7 @@ void Session::Close() {
   attached_.reset();
   transfer_ = nullptr;
   file_works_.clear();
-  rehearsal_.reset();
+  lookup_.reset();
   socket_.Reset();
   server_.Closed(*this);
 }

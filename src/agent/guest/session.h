@@ -69,7 +69,7 @@ class Session {
   void RefuseRequest(const Request& request, const Failure& failure);
   // Answered later, or, what is only created, at once.
   Outcome<void> ServeExec(const Request& request);
-  Outcome<void> BeginExec(const Request& request);
+  Outcome<void> BeginExec(const Request& request, const ExecLookup* lookup);
   Outcome<void> StartProcess(const Request& request);
   void OnStarted(uint32_t seq, const Outcome<void>& started);
   Reply DescribeAttached(uint32_t seq) const;
@@ -89,8 +89,8 @@ class Session {
   Outcome<void> ServeFile(const Request& request);  // answered later
   Outcome<void> BeginFileWork(const Request& request);
   Outcome<void> HandOver(const Request& request);
-  Outcome<void> RehearseExec(const Request& request);  // answered later
-  void OnRehearsed(const Request& request, const std::optional<Failure>& failure);
+  Outcome<void> LookUpExec(const Request& request);  // answered later
+  void OnLookedUp(const Request& request, const Outcome<ExecLookup>& lookup);
   void OnFileFrame(FileWorks::iterator work, const Frame& frame);
   void OnFileTurn(FileWorks::iterator work, Turn turn, size_t taken);
   void OnFileLost(FileWorks::iterator work, const Failure& failure);
@@ -113,8 +113,8 @@ class Session {
   size_t credit_ = 0;               // of a write: granted, not arrived
   size_t taken_over_ = 0;           // likewise: arrived, not written
   std::optional<Request> waiting_;  // for the root
-  bool beginning_ = false;          // an exec is rehearsed or started: later requests wait
-  std::unique_ptr<FileTask> rehearsal_;
+  bool beginning_ = false;          // an exec is looked up or started: later requests wait
+  std::unique_ptr<FileTask> lookup_;
   bool greeted_ = false;
   bool spent_ = false;   // its transfer or attachment is over: data that still comes is dropped
   bool broken_ = false;  // closes once the queue is sent

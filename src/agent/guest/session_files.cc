@@ -10,6 +10,19 @@
 #include "src/base/json.h"
 
 namespace msb::agent {
+namespace {
+
+// A frame of a file servant that looks up a program.
+void TakeLookup(const Frame& frame, Outcome<ExecLookup>& lookup) {
+  if (frame.type == FrameType::kData) {
+    auto found = base::json::Parse<ExecLookup>(frame.payload);
+    if (found) lookup = *std::move(found);
+  } else if (const auto reply = base::json::Parse<Reply>(frame.payload); reply && reply->failure) {
+    lookup = std::unexpected(*reply->failure);
+  }
+}
+
+}  // namespace
 
 Outcome<void> Session::ServeFile(const Request& request) {
   if (UsesUpConnection(request) && used()) return RefuseInUse();
@@ -136,30 +149,28 @@ Outcome<void> Session::HandOver(const Request& request) {
   return {};
 }
 
-// Starting a program looks up paths, in this process: once somebody else has got through to them.
-Outcome<void> Session::RehearseExec(const Request& request) {
-  const auto failure = std::make_shared<std::optional<Failure>>();
+// Starting a program looks up paths: somebody else does that, who may wait.
+Outcome<void> Session::LookUpExec(const Request& request) {
+  const auto lookup = std::make_shared<Outcome<ExecLookup>>(
+      Refuse(FailureCode::kSystem, "no answer of the process that looks up programs"));
   auto task = server_.BeginFileTask(
       request,
-      {.on_frame =
-           [failure](const Frame& frame) {
-             if (auto reply = base::json::Parse<Reply>(frame.payload)) {
-               *failure = reply->failure;
-             }
-           },
-       .on_turn = [this, request, failure](Turn, size_t) { OnRehearsed(request, *failure); },
-       .on_lost = [this, request](const Failure& lost) { OnRehearsed(request, lost); }});
+      {.on_frame = [lookup](const Frame& frame) { TakeLookup(frame, *lookup); },
+       .on_turn = [this, request, lookup](Turn, size_t) { OnLookedUp(request, *lookup); },
+       .on_lost = [this,
+                   request](const Failure& lost) { OnLookedUp(request, std::unexpected(lost)); }});
   if (!task) return std::unexpected(task.error());
-  rehearsal_ = *std::move(task);
+  lookup_ = *std::move(task);
   beginning_ = true;
   return {};
 }
 
-void Session::OnRehearsed(const Request& request, const std::optional<Failure>& failure) {
-  const std::unique_ptr<FileTask> over = std::move(rehearsal_);
+void Session::OnLookedUp(const Request& request, const Outcome<ExecLookup>& lookup) {
+  const std::unique_ptr<FileTask> over = std::move(lookup_);
   beginning_ = false;
-  if (failure) return RefuseRequest(request, *failure);
-  if (auto begun = BeginExec(request); !begun) RefuseRequest(request, begun.error());
+  if (!lookup) return RefuseRequest(request, lookup.error());
+  if (auto begun = BeginExec(request, &*lookup); !begun) RefuseRequest(request, begun.error());
+  Wake();  // for the frames that waited
 }
 
 }  // namespace msb::agent

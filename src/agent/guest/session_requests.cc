@@ -126,12 +126,12 @@ Outcome<Process*> Session::FindProcess(const std::string& id) {
 
 Outcome<void> Session::ServeExec(const Request& request) {
   if (used()) return RefuseInUse();
-  return server_.ExecMayWait() ? RehearseExec(request) : BeginExec(request);
+  return server_.ExecMayWait() ? LookUpExec(request) : BeginExec(request, nullptr);
 }
 
-Outcome<void> Session::BeginExec(const Request& request) {
+Outcome<void> Session::BeginExec(const Request& request, const ExecLookup* lookup) {
   const Exec& exec = *request.exec;
-  auto process = server_.CreateProcess(exec);
+  auto process = server_.CreateProcess(exec, lookup);
   if (!process) return std::unexpected(process.error());
   if (exec.start) {
     auto begun = server_.Start(**process, [&server = server_, number = number_,

@@ -32,6 +32,7 @@ struct Work {
   int fd_count = 0;
   int end_fd = -1;
   int cwd_fd = -1;
+  const char* cwd = nullptr;
   bool terminal = false;
   uid_t uid = 0;
   gid_t gid = 0;
@@ -74,7 +75,11 @@ IN_THE_CHILD void GoOn(Work& work) {
   if (work.terminal && Failed(work, "cannot set the terminal", Call(SYS_ioctl, 0, TIOCSCTTY, 0))) {
     return;
   }
-  if (Failed(work, "cannot enter the working directory", Call(SYS_fchdir, work.cwd_fd))) return;
+  if (Failed(
+          work, "cannot enter the working directory",
+          work.cwd_fd >= 0 ? Call(SYS_fchdir, work.cwd_fd) : Call(SYS_chdir, Address(work.cwd)))) {
+    return;
+  }
   // What is ours must not be held open by one that is stuck.
   if (Failed(work, "cannot close descriptors",
              Call(SYS_close_range, work.fd_count, work.end_fd - 1)) ||
@@ -151,6 +156,7 @@ struct Spawn::Child {
     work.fds = plan.fds.data();
     work.fd_count = static_cast<int>(plan.fds.size());
     work.cwd_fd = plan.cwd_fd;
+    work.cwd = plan.cwd.c_str();
     work.terminal = plan.terminal;
     work.uid = plan.identity.uid;
     work.gid = plan.identity.gid;
@@ -182,7 +188,7 @@ base::Result<pid_t> Spawn::Begin() {
   const size_t targets = child.plan.fds.size();
   std::vector<base::UniqueFd> moved;
   for (int& fd : child.plan.fds) TRY(MoveUp(fd, targets, moved));
-  TRY(MoveUp(child.work.cwd_fd, targets, moved));
+  if (child.work.cwd_fd >= 0) TRY(MoveUp(child.work.cwd_fd, targets, moved));
   TRY(MoveUp(child.work.end_fd, targets + 1, moved));
   clone_args args = {};
   args.flags = CLONE_VM | CLONE_CLEAR_SIGHAND;

@@ -23,6 +23,7 @@ struct SpawnPlan {
   std::vector<std::string> argv;
   std::vector<std::string> env;
   int cwd_fd = -1;
+  std::string cwd;  // a path, if cwd_fd is -1
   Identity identity;
   std::vector<int> fds;   // fds[i] becomes descriptor i; 3 or more of the caller's each
   bool terminal = false;  // descriptor 0 becomes the controlling terminal
