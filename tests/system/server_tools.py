@@ -104,7 +104,7 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     # --- plain HTTP
-    def connect(self, timeout=60):
+    def connect(self, timeout=180):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
     def ask(self, method, path, body=None, headers=None, connection=None):
