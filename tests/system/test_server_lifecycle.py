@@ -210,6 +210,22 @@ def test_resetting_the_servers_key_voids_the_others(server):
     assert (status, body["code"]) == (401, 1004)
 
 
+@pytest.mark.parametrize("new_key", [["--reset-key"], ["--key", "0123456789abcdef" * 4]])
+@pytest.mark.parametrize("detached", [["--detach"], []])
+@pytest.mark.parametrize("place, complaint", [([], "port"), (["--host", "192.0.2.1", "--port", "0"], "192.0.2.1")])
+def test_a_start_that_fails_voids_no_key(server, tmp_path_factory, new_key, detached, place, complaint):
+    server.key()
+    secret = (server.home / "server.key").read_bytes()
+    other = Server(tmp_path_factory.mktemp("other")).start("--dev")
+    try:
+        done = server.msb("start", *detached, *(place or ["--port", other.port]), *new_key)
+        assert done.returncode == 1
+        assert complaint in done.stderr.decode()
+    finally:
+        other.msb("stop")
+    assert (server.home / "server.key").read_bytes() == secret
+
+
 @pytest.mark.parametrize("way", ["file", "stdin", "literal"])
 def test_a_servers_key_can_be_given(server, way):
     secret = "0123456789abcdef" * 4

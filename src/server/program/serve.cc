@@ -15,6 +15,7 @@
 #include "src/base/log.h"
 #include "src/base/paths.h"
 #include "src/server/auth/authenticator.h"
+#include "src/server/auth/server_key.h"
 #include "src/server/engine.h"
 #include "src/server/http/peer_check.h"
 #include "src/server/http/server.h"
@@ -113,6 +114,8 @@ base::Status Serve(const ServerOptions& options, const Ready& ready) {
     record.urls.push_back(UrlOf(TRY(server.Listen(host, options.port))));
   }
   TRY(pid_file.Write(record));
+  // A start that failed until here has voided nobody's token; and nothing is answered before.
+  if (options.key_is_new) TRY(StoreKey(home.get(), *options.key));
   loop->Spawn(EndOnSignal(*loop, server, mcp));
   LOG(kInfo, "listening on {}", fmt::join(record.urls, ", "));
   ready(fmt::format("Listening on {}", fmt::join(record.urls, ", ")));

@@ -19,6 +19,7 @@ struct ServerOptions {
   std::vector<std::string> hosts;  // addresses; at least one
   uint16_t port = 0;
   std::optional<std::string> key;  // absent: without keys
+  bool key_is_new = false;         // to be stored once nothing can keep it from serving
   bool own_user_only = false;      // peers of other users are turned away
   bool detached = false;           // with a log of its own
   http::Policy policy;

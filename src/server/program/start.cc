@@ -73,18 +73,24 @@ base::Result<std::string> ReadGivenKey(const std::string& given) {
   return CheckKey(TRY(base::ReadToEnd(file->get(), kMaxKeyFile)));
 }
 
-// Absent: the server needs none.
-base::Result<std::optional<std::string>> KeyFor(const StartOptions& options, int home_fd) {
+// What the server's `key` and `key_is_new` are: nothing is stored that is not there already.
+base::Status ChooseKey(const StartOptions& options, int home_fd, ServerOptions& server) {
   if (options.dev) {
-    if (!options.key && !options.reset_key) return std::optional<std::string>();
+    if (!options.key && !options.reset_key) return {};
     return Fail(ErrorCode::kInvalid, "--dev is a server without keys: leave out --key, or --dev");
   }
   if (options.reset_key && options.key) {
     return Fail(ErrorCode::kInvalid, "--reset-key makes a key, --key gives one: leave one out");
   }
-  if (options.reset_key) TRY(StoreKey(home_fd, MakeKey()));
-  if (options.key) TRY(StoreKey(home_fd, TRY(ReadGivenKey(*options.key))));
-  return TRY(LoadOrCreateKey(home_fd));
+  server.key_is_new = options.reset_key || options.key;
+  if (options.reset_key) {
+    server.key = MakeKey();
+  } else if (options.key) {
+    server.key = TRY(ReadGivenKey(*options.key));
+  } else {
+    server.key = TRY(LoadOrCreateKey(home_fd));
+  }
+  return {};
 }
 
 bool IsLoopback(const std::string& address) {
@@ -130,9 +136,9 @@ base::Status RunStart(const StartOptions& options) {
   server.detached = options.detach;
   base::RaiseOpenFileLimit();
   {
-    // Before anything is changed: a second start must not touch the key of the first.
+    // Before anything is made: a second start must not touch the key of the first.
     const PidFile free = TRY(PidFile::Take(home.get()));
-    server.key = TRY(KeyFor(options, home.get()));
+    TRY(ChooseKey(options, home.get(), server));
   }
   const auto serve = [&](const Ready& ready) { return Serve(server, ready); };
   const auto print = [](const std::string& message) {
