@@ -165,7 +165,7 @@ Async<base::Status> Context::WaitForHello(Cancellation& cancellation) {
 
 base::Error Context::StartFailure(const Driver::Ended& ended, std::string_view said) const {
   const DriverKind& kind = KindOf(language_);
-  if (ended.disconnected) return Fail(ErrorCode::kClosed, "{}", ended.how);
+  if (ended.failed) return *ended.failed;
   if (ended.missing) {
     return Fail(ErrorCode::kInvalid, "image {} has no {} program: {}", image_, kind.program,
                 kind.advice);
@@ -251,7 +251,7 @@ Async<std::optional<api::RunEnd>> Context::Take(Running& run, repl::FromDriver m
 }
 
 Async<base::Result<api::RunEnd>> Context::OnEnded(Running& run, const Driver::Ended& ended) {
-  if (ended.disconnected) co_return Fail(ErrorCode::kClosed, "{}", ended.how);
+  if (ended.disconnected()) co_return *ended.failed;
   if (!run.listener_gone) {
     const std::string how =
         run.exit_code ? fmt::format("exited with code {}", *run.exit_code) : ended.how;

@@ -7,6 +7,8 @@
 namespace msb::server {
 namespace {
 
+using agent::FailureCode;
+
 std::string HowItEnded(const agent::Exited& exited) {
   if (exited.out_of_memory) return "was killed: the sandbox has no memory left";
   if (!exited.signaled) return fmt::format("exited with code {}", exited.value);
@@ -63,10 +65,10 @@ void Driver::Kill(const std::string& why) {
 void Driver::OnExit(const agent::Exited& exited) { End({.how = HowItEnded(exited)}); }
 
 void Driver::OnFailed(const agent::Failure& failure) {
-  End({.how = ErrorOf(failure).message(),
-       .missing = failure.code == agent::FailureCode::kProgramMissing ||
-                  failure.code == agent::FailureCode::kNotExecutable,
-       .disconnected = failure.code == agent::FailureCode::kDisconnected});
+  const base::Error error = ErrorOf(failure);
+  Ended ended{.how = error.message(), .missing = failure.code == FailureCode::kProgramMissing};
+  if (!ended.missing) ended.failed = error;
+  End(std::move(ended));
 }
 
 void Driver::Push(Item item, size_t bytes) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -29,9 +30,11 @@ class Driver {
   };
   // How it ended; the last item.
   struct Ended {
-    std::string how;            // "exited with code 3", "was killed by signal 9 (Killed)"
-    bool missing = false;       // the program is not in the image
-    bool disconnected = false;  // the sandbox has gone
+    std::string how;       // "exited with code 3", "was killed by signal 9 (Killed)"
+    bool missing = false;  // the program is not in the image
+    // The agent did not start it for another reason, or the sandbox has gone (kClosed).
+    std::optional<base::Error> failed = {};
+    bool disconnected() const { return failed && failed->code() == base::ErrorCode::kClosed; }
   };
   using Item = std::variant<repl::FromDriver, RawOutput, Ended>;
 

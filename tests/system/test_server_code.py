@@ -186,6 +186,18 @@ def test_a_context_has_a_directory_and_an_environment_of_its_own(python):
     assert (refused.value.status, refused.value.code) == (404, 4001)
 
 
+@pytest.mark.parametrize("wish, complaint", [({"workdir": "/no/such"}, "/no/such"), ({"user": "nobody-here"}, "nobody-here")])
+def test_a_context_that_cannot_be_as_it_is_wished_is_no_fault_of_the_image(python, wish, complaint):
+    with pytest.raises(Refused) as refused:
+        python.call("context.create", language="python", context="wished", **wish)
+    assert (refused.value.status, refused.value.code) == (400, 2001)
+    assert complaint in refused.value.message and "use an image" not in refused.value.message
+    with pytest.raises(Refused) as command:
+        python.call("command.run", command="true", **wish)
+    assert command.value.message == refused.value.message
+    assert "wished" not in [one["context"] for one in python.call("context.list")["contexts"]]
+
+
 def test_a_running_context_can_be_interrupted_by_another_call(python):
     results = []
     runner = threading.Thread(target=lambda: results.append(
