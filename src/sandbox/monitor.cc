@@ -305,6 +305,7 @@ void Monitor::OnProgramFailed(const agent::Failure& failure) {
   const std::string message = base::EscapeForTerminal(failure.message.data);
   if (ready_) return End(EndReason::kGuestEnded, "the guest lost its program: " + message, true);
   program_code_ = agent::ExitCodeOf(failure.code);
+  program_refusal_ = failure.code;
   End(EndReason::kStartFailed, message);
 }
 

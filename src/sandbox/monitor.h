@@ -153,9 +153,10 @@ class Monitor {
   ByteRate log_rate_{kLogBurst, kLogBytesPerSecond};
   base::Timer log_again_;  // armed: the program's output waits
   std::unique_ptr<agent::Attachment> program_;
-  std::string program_end_;          // for people
-  std::optional<int> program_code_;  // how it ended, or why it never ran
-  base::Timer deadline_;             // of the start, then of the stop
+  std::string program_end_;                            // for people
+  std::optional<int> program_code_;                    // how it ended, or why it never ran
+  std::optional<agent::FailureCode> program_refusal_;  // likewise, of one that never ran
+  base::Timer deadline_;                               // of the start, then of the stop
   base::Timer lifetime_;
   base::Timer idle_;
   base::Timer drain_;  // armed: the program has ended

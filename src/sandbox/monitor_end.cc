@@ -114,7 +114,7 @@ void Monitor::End(EndReason reason, std::string message, bool show_log) {
   phase_ = Phase::kEnded;
   // Foreign text may be in it, and all of it must fit into one packet.
   message.resize(CutBeforeCharacter(message, kMaxMessage));
-  ended_ = Ended{reason, std::move(message), {}, ExitCodeFor(reason)};
+  ended_ = Ended{reason, std::move(message), {}, ExitCodeFor(reason), program_refusal_};
   // The guest first: nothing may run that believes in devices which are gone.
   const auto reap = [](const jail::Child& child) {
     (void)base::PidFdSignal(child.pid_fd.get(), SIGKILL);

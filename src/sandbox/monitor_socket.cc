@@ -74,7 +74,7 @@ void MonitorSocket::OnReadable() {
 void MonitorSocket::End(std::string why) {
   watch_.Reset();
   FromMonitor message;
-  message.ended = Ended{EndReason::kVmmEnded, std::move(why), {}, 125};
+  message.ended = Ended{EndReason::kVmmEnded, std::move(why), {}, 125, {}};
   const auto handler = on_message_;
   handler(message);
 }

@@ -155,8 +155,10 @@ struct Ended {
   base::Bytes guest_log;  // the guest kernel's last lines, foreign text
   // What msb leaves with for it, where the program's own code is not known: spec/cli.md.
   int32_t exit_code = 125;
+  // Of kStartFailed: why the agent did not start the program, if that was it.
+  std::optional<agent::FailureCode> refusal = {};
 };
-BOOST_DESCRIBE_STRUCT(Ended, (), (reason, message, guest_log, exit_code))
+BOOST_DESCRIBE_STRUCT(Ended, (), (reason, message, guest_log, exit_code, refusal))
 
 struct Running {
   std::string engine;

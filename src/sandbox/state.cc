@@ -46,7 +46,7 @@ base::Result<State> ReadState(int run_directory_fd) {
   state = TRY(ReadRecord(run_directory_fd));
   if (state.phase == Phase::kEnded) return state;
   state.phase = Phase::kEnded;
-  state.ended = Ended{EndReason::kVmmEnded, "the sandbox's monitor was killed", {}, 125};
+  state.ended = Ended{EndReason::kVmmEnded, "the sandbox's monitor was killed", {}, 125, {}};
   return state;
 }
 

@@ -54,7 +54,7 @@ class HomeTest : public testing::Test {
   void LeaveEnded(State state) const {
     RunDirectory run = *RunDirectory::Create(state.id, state.name);
     state.phase = Phase::kEnded;
-    state.ended = Ended{EndReason::kProgramEnded, "its program ended with code 3", {}, 3};
+    state.ended = Ended{EndReason::kProgramEnded, "its program ended with code 3", {}, 3, {}};
     ASSERT_TRUE(run.WriteState(state));
     run.Keep();
   }

@@ -76,6 +76,15 @@ agent::Exec Instance::NewProcess() const {
   return exec;
 }
 
+Async<base::Status> Instance::CheckDefaults() {
+  const auto self = shared_from_this();
+  agent::Exec exec = NewProcess();
+  exec.argv = {"/"};  // no program: what the agent refuses it for if all else is as it should be
+  const auto started = co_await StartProcess(std::move(exec));
+  if (started || started.error().code() == ErrorCode::kSystem) co_return base::Status();
+  co_return started.error();
+}
+
 // --- the end -------------------------------------------------------------------------------------
 
 Async<base::Status> Instance::Stop(std::chrono::milliseconds grace) {

@@ -60,6 +60,10 @@ class Instance : public std::enable_shared_from_this<Instance> {
   // An Exec with what the sandbox's programs have in common.
   agent::Exec NewProcess() const;
 
+  // Whether programs can be what the sandbox's defaults say. kInvalid names the user that there is
+  // not, or the directory that cannot be made.
+  Async<base::Status> CheckDefaults();
+
   // Made if it is not there; `process` is for a new one. kLimit.
   base::Result<std::shared_ptr<Context>> GetContext(Language language, const std::string& name,
                                                     std::optional<agent::Exec> process = {});

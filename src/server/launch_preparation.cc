@@ -76,6 +76,7 @@ base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string
   plan.spec.defaults = sandbox::DefaultsOf(image_config, {.env = BytesOf(config.envs),
                                                           .workdir = config.workdir.value_or(""),
                                                           .user = config.user.value_or("")});
+  plan.spec.defaults.create_cwd = true;  // nobody could make it before
   plan.spec.configure.files = ScriptsOf(config);
   if (const auto script = StartScript(config)) {
     agent::Exec& program = plan.spec.program.emplace();

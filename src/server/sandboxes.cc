@@ -19,6 +19,18 @@ struct Outcome {
   std::optional<sandbox::Ended> failed;
 };
 
+// Whether it is what the configuration asks for that cannot be.
+bool IsWish(agent::FailureCode refusal) {
+  using enum agent::FailureCode;
+  return refusal == kProgramMissing || refusal == kNotExecutable || refusal == kNoSuchUser ||
+         refusal == kBadWorkdir;
+}
+
+base::Error Refused(const SandboxKey& key, const api::Config& config, std::string_view why) {
+  return Fail(ErrorCode::kInvalid, "sandbox {} cannot be started over image {}: {}", key.name,
+              base::EscapeForTerminal(*config.image), base::EscapeForTerminal(why));
+}
+
 }  // namespace
 
 base::Result<std::unique_ptr<Sandboxes>> Sandboxes::Open(Loop& loop, std::string home,
@@ -162,6 +174,8 @@ Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& 
     co_await outcome->known.Wait();
   }
   if (outcome->failed) {
+    const bool refused = outcome->failed->refusal && IsWish(*outcome->failed->refusal);
+    if (refused) co_return Refused(key, config, outcome->failed->message);
     LOG(kWarning, "sandbox {} could not be started: {}; the guest kernel's last lines: {}",
         key.FullName(), outcome->failed->message,
         base::EscapeForTerminal(outcome->failed->guest_log.data));
@@ -169,7 +183,23 @@ Async<base::Status> Sandboxes::Launch(const SandboxKey& key, const api::Config& 
                    base::EscapeForTerminal(outcome->failed->message));
   }
   CO_TRY(Running(key, entry));
-  co_return base::Status();
+  // With a program the agent has looked at both.
+  if (plan.spec.program || !(config.user || config.workdir)) co_return base::Status();
+  const base::Status checked = co_await CheckStarted(entry);
+  if (!checked && checked.error().code() == ErrorCode::kInvalid) {
+    co_return Refused(key, config, checked.error().message());
+  }
+  co_return checked;
+}
+
+Async<base::Status> Sandboxes::CheckStarted(Entry& entry) {
+  const Instance::Use use(entry.instance);
+  const base::Status checked = co_await use->CheckDefaults();
+  if (checked) co_return checked;
+  const base::Status stopped = co_await use->Stop(std::chrono::milliseconds(0));
+  if (!stopped) LOG(kWarning, "{}", stopped.error().message());
+  entry.instance.reset();
+  co_return checked;
 }
 
 Async<void> Sandboxes::Sweep() {

@@ -85,6 +85,8 @@ class Sandboxes {
   Async<base::Status> Admit(const SandboxKey& key, const api::Config& config, const Caller& caller);
   Async<base::Status> Launch(const SandboxKey& key, const api::Config& config, bool reset,
                              const Caller& caller, Entry& entry);
+  // Stops it again if its user or directory cannot be: else each of its programs would fail.
+  Async<base::Status> CheckStarted(Entry& entry);
   double Percent(const sandbox::State& state, uint64_t cpu_us);
   Async<void> Sweep();
 

@@ -1,0 +1,38 @@
+"""Starts over the API: what a configuration asks for is there when they return, or they fail and nothing stays."""
+
+import pytest
+from conftest import processes, wait_until
+from server_tools import Refused, lines_of, nothing_left_behind, server, unique  # noqa: F401
+
+IMAGE = {"image": "busybox", "memory": 128}
+NOBODY = {"user": "nobody-here"}
+
+
+def refused_start(server, name, **config):  # noqa: F811
+    with pytest.raises(Refused) as refused:
+        server.call("sandbox.start", sandbox=name, config={**IMAGE, **config})
+    assert (refused.value.status, refused.value.code) == (400, 2001), refused.value
+    return refused.value.message
+
+
+def listed(server, name):  # noqa: F811
+    return [one for one in server.call("sandbox.list")["sandboxes"] if one["name"] == name]
+
+
+@pytest.mark.parametrize("program", [{}, {"exec": "pwd > /where; sleep 1000"}])
+def test_a_working_directory_is_made(server, program):  # noqa: F811
+    sandbox = server.sandbox(**{**IMAGE, **program}, workdir="/work/deep")
+    assert lines_of(sandbox.call("command.run", command="pwd")) == "/work/deep\n"
+    if program:
+        wait_until(lambda: lines_of(sandbox.sh("cat /where")) == "/work/deep\n", "its program")
+
+
+@pytest.mark.parametrize("program", [{}, {"exec": "sleep 1000"}])
+@pytest.mark.parametrize("wish, said", [
+    (NOBODY, "nobody-here"), ({"user": "root:nogroup-here"}, "nogroup-here"), ({"workdir": "/bin/sh/x"}, "/bin/sh"),
+])
+def test_a_user_or_directory_that_cannot_be_fails_the_start_and_nothing_runs(server, program, wish, said):  # noqa: F811
+    before = processes()
+    message = refused_start(server, unique("t"), **wish, **program)
+    assert said in message and "busybox" in message
+    assert processes() == before
