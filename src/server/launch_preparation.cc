@@ -6,6 +6,7 @@
 #include "src/sandbox/catalog.h"
 #include "src/sandbox/persistent_disk.h"
 #include "src/server/config.h"
+#include "src/server/inventory.h"
 
 namespace msb::server {
 namespace {
@@ -90,9 +91,11 @@ base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string
   return plan;
 }
 
-base::Result<sandbox::LaunchPlan> Prepare(const Storage& storage, const std::string& home,
-                                          const SandboxKey& key, const api::Config& config,
-                                          bool reset, const Caller& caller) {
+}  // namespace
+
+base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const std::string& home,
+                                                const SandboxKey& key, const api::Config& config,
+                                                bool reset, const Caller& caller) {
   sandbox::LaunchPlan plan = TRY(Plan(storage, home, key, config, reset, caller));
   const auto left = sandbox::RemoveSandbox(key.FullName());  // of its last run
   if (!left && left.error().code() == ErrorCode::kBusy) {
@@ -104,16 +107,17 @@ base::Result<sandbox::LaunchPlan> Prepare(const Storage& storage, const std::str
   return plan;
 }
 
-}  // namespace
-
-base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const std::string& home,
-                                                const SandboxKey& key, const api::Config& config,
-                                                bool reset, const Caller& caller) {
-  // Of a first start that fails nothing stays, which would be in nobody's list.
-  const bool is_new = !storage.Has(key);
-  auto plan = Prepare(storage, home, key, config, reset, caller);
-  if (!plan && is_new) (void)storage.Remove(key);
-  return plan;
+void UndoLaunch(const Storage& storage, const SandboxKey& key,
+                const base::Result<StoredSandbox>& before, bool reset) {
+  const auto run = LastRun(storage, key);
+  if (run && run->state.phase != sandbox::Phase::kEnded) return;  // it could not be stopped again
+  // What fails here was removed by somebody else, or is tried again by the next start.
+  if (!before && before.error().code() == ErrorCode::kNotFound) {
+    (void)sandbox::RemoveSandbox(key.FullName());
+    (void)storage.Remove(key);
+  } else if (before && !reset) {  // a disk that was reset is that of the new configuration
+    (void)storage.Save(key, *before);
+  }
 }
 
 }  // namespace msb::server

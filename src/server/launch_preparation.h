@@ -18,4 +18,9 @@ base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const st
                                                 const SandboxKey& key, const api::Config& config,
                                                 bool reset, const Caller& caller);
 
+// After a start that failed, here or later: as it was before it. Of a first one nothing stays; a
+// disk that was there is kept. `before`: what was stored; kNotFound: there was no such sandbox.
+void UndoLaunch(const Storage& storage, const SandboxKey& key,
+                const base::Result<StoredSandbox>& before, bool reset);
+
 }  // namespace msb::server

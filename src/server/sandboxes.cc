@@ -129,6 +129,12 @@ Async<base::Status> Sandboxes::StartLocked(const SandboxKey& key, std::optional<
   }
   CO_TRY(co_await Admit(key, config, caller));
   base::Status launched = co_await Launch(key, config, reset, caller, entry);
+  if (!launched) {
+    co_await loop_.Offload(Loop::Lane::kChange, [storage = storage_, key, stored, reset] {
+      UndoLaunch(*storage, key, stored, reset);
+      return true;
+    });
+  }
   starting_.erase(key);
   co_return launched;
 }

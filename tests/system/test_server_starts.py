@@ -1,7 +1,9 @@
 """Starts over the API: what a configuration asks for is there when they return, or they fail and nothing stays."""
 
+import pathlib
+
 import pytest
-from conftest import processes, wait_until
+from conftest import processes, run, wait_until
 from server_tools import Refused, lines_of, nothing_left_behind, server, unique  # noqa: F401
 
 IMAGE = {"image": "busybox", "memory": 128}
@@ -36,3 +38,28 @@ def test_a_user_or_directory_that_cannot_be_fails_the_start_and_nothing_runs(ser
     message = refused_start(server, unique("t"), **wish, **program)
     assert said in message and "busybox" in message
     assert processes() == before
+
+
+@pytest.mark.parametrize("wish", [NOBODY, {**NOBODY, "exec": "true"}, {"exec": "true", "shell": "/no/such"},
+                                  {"exec": "true", "shell": "/bin/notexecutable"}])
+def test_of_a_first_start_that_fails_nothing_stays(server, wish):  # noqa: F811
+    name = unique("t")
+    message = refused_start(server, name, **wish)
+    assert wish.get("shell", NOBODY["user"]) in message
+    assert not listed(server, name)
+    assert not pathlib.Path(server.directory, "namespaces/default", name).exists()
+    assert name not in run("ps", "--all").stdout.decode()
+    server.names.append(name)
+    server.call("sandbox.start", sandbox=name, config={"image": "noshell", "memory": 128})
+
+
+def test_a_later_start_that_fails_leaves_the_disk_and_the_configuration(server):  # noqa: F811
+    sandbox = server.sandbox(**IMAGE)
+    sandbox.call("files.write", path="/kept", text="x")
+    sandbox.call("stop")
+    for wish in (NOBODY, {"exec": "true", "shell": "/no/such"}):
+        refused_start(server, sandbox.name, **wish)
+        assert [one["status"] for one in listed(server, sandbox.name)] == ["stopped"]
+    sandbox.call("start")
+    assert sandbox.call("files.read", path="/kept")["text"] == "x"
+    assert lines_of(sandbox.call("command.run", command="id", args=["-un"])) == "root\n"
