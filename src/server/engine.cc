@@ -216,10 +216,12 @@ Service::Reply<api::LogsResult> Engine::Logs(Call call, api::LogsParams params) 
   if (params.tail > kMostLines) {
     co_return Fail(ErrorCode::kInvalid, "tail: {} lines; at most {}", params.tail, kMostLines);
   }
-  co_return co_await loop_.Offload(Loop::Lane::kLook,
-                                   [storage = sandboxes_->storage(), key, most = params.tail] {
-                                     return ReadLog(*storage, key, most);
-                                   });
+  auto log = co_await loop_.Offload(Loop::Lane::kLook,
+                                    [storage = sandboxes_->storage(), key, most = params.tail] {
+                                      return ReadLog(*storage, key, most);
+                                    });
+  if (!log) co_return sandboxes_->host_paths().Hide(log.error());
+  co_return log;
 }
 
 Service::Reply<api::MetricsResult> Engine::Metrics(Call call, api::MetricsParams params) {

@@ -46,6 +46,19 @@ base::Status CheckImageAllowed(const Caller& caller, const std::string& image) {
               base::EscapeForTerminal(image));
 }
 
+// So that it is said in the API's words; OpenPersistentDisk looks again.
+base::Status CheckDiskImage(int directory_fd, const SandboxKey& key,
+                            const image::RunnableImage& image) {
+  constexpr size_t kDigest = sizeof("sha256:") + 11;  // enough to tell two of one name apart
+  const auto record = image::ReadDiskRecord(directory_fd);
+  if (!record || record->image_uuid == image.uuid) return {};
+  return Fail(ErrorCode::kInvalid,
+              "the disk of sandbox {} was made over image {} ({}) and cannot be used over {} ({}): "
+              "start it with that image, or with reset: true, which loses all files on it",
+              key.name, record->image, record->manifest_digest.substr(0, kDigest), image.name,
+              image.digest.substr(0, kDigest));
+}
+
 base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string& home,
                                        const SandboxKey& key, const api::Config& config, bool reset,
                                        const Caller& caller) {
@@ -61,7 +74,8 @@ base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string
   options.detached = true;
   options.lifetime_ms = Milliseconds(config.lifetime);
   options.idle_ms = Milliseconds(config.idle);
-  TRY(storage.OpenDirectory(key, /*create=*/true));
+  const base::UniqueFd directory = TRY(storage.OpenDirectory(key, /*create=*/true));
+  if (!reset) TRY(CheckDiskImage(directory.get(), key, image));
   const auto open_disk = reset ? sandbox::ResetPersistentDisk : sandbox::OpenPersistentDisk;
   sandbox::PersistentDisk disk = TRY(open_disk(storage.PathOf(key), image, DiskBytes(config)));
   TRY(store.CheckStill(image));

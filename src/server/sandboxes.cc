@@ -36,7 +36,9 @@ base::Error Refused(const SandboxKey& key, const api::Config& config, std::strin
 base::Result<std::unique_ptr<Sandboxes>> Sandboxes::Open(Loop& loop, std::string home,
                                                          const std::string& directory) {
   Storage storage = TRY(Storage::Open(directory));
-  return std::unique_ptr<Sandboxes>(new Sandboxes(loop, std::move(home), std::move(storage)));
+  HostPaths host_paths(home, directory);
+  return std::unique_ptr<Sandboxes>(
+      new Sandboxes(loop, std::move(home), std::move(storage), std::move(host_paths)));
 }
 
 std::shared_ptr<Sandboxes::Entry> Sandboxes::EntryOf(const SandboxKey& key) {
@@ -87,9 +89,11 @@ Async<base::Result<Instance::Use>> Sandboxes::Find(SandboxKey key, Cancellation&
     if (!turn) co_return Fail(ErrorCode::kClosed, "the client has gone");
   }
   auto running = Running(key, *entry);
-  if (!running) Forget(key, entry);
-  CO_TRY(auto instance, std::move(running));
-  co_return Instance::Use(std::move(instance));
+  if (!running) {
+    Forget(key, entry);
+    co_return host_paths_.Hide(running.error());
+  }
+  co_return Instance::Use(*std::move(running));
 }
 
 std::shared_ptr<Instance> Sandboxes::Known(const SandboxKey& key) const {
@@ -108,6 +112,7 @@ Async<base::Status> Sandboxes::Start(SandboxKey key, std::optional<api::Config> 
     started = co_await StartLocked(key, std::move(given), reset, caller, *entry);
   }
   Forget(key, entry);
+  if (!started) co_return host_paths_.Hide(started.error());
   co_return started;
 }
 
@@ -226,6 +231,7 @@ Async<base::Result<bool>> Sandboxes::Stop(SandboxKey key, std::chrono::milliseco
     stopped = co_await StopLocked(key, grace, *entry);
   }
   Forget(key, entry);
+  if (!stopped) co_return host_paths_.Hide(stopped.error());
   co_return stopped;
 }
 
@@ -268,6 +274,7 @@ Async<base::Status> Sandboxes::Remove(SandboxKey key) {
     }
   }
   Forget(key, entry);
+  if (!removed) co_return host_paths_.Hide(removed.error());
   co_return removed;
 }
 
@@ -277,9 +284,12 @@ Async<base::Result<std::vector<Listed>>> Sandboxes::List(std::string name_space,
                                                          Measuring measuring) {
   Lock::Guard guard;
   if (measuring == Measuring::kYes) guard = co_await measuring_.Acquire(never_);
-  co_return co_await loop_.Offload(Loop::Lane::kLook, [storage = storage_, name_space, measuring] {
-    return ListSandboxes(*storage, name_space, measuring);
-  });
+  auto listed =
+      co_await loop_.Offload(Loop::Lane::kLook, [storage = storage_, name_space, measuring] {
+        return ListSandboxes(*storage, name_space, measuring);
+      });
+  if (!listed) co_return host_paths_.Hide(listed.error());
+  co_return listed;
 }
 
 api::SandboxMetrics Sandboxes::MetricsOf(const Listed& listed) {

@@ -15,6 +15,7 @@
 #include "src/sandbox/launch.h"
 #include "src/server/async.h"
 #include "src/server/auth/caller.h"
+#include "src/server/host_paths.h"
 #include "src/server/instance.h"
 #include "src/server/inventory.h"
 #include "src/server/key_limits.h"
@@ -46,6 +47,8 @@ class Sandboxes {
                                                 Measuring measuring = Measuring::kNo);
 
   const std::shared_ptr<const Storage>& storage() const { return storage_; }
+  // Of this host, for errors that clients see: those from here have none.
+  const HostPaths& host_paths() const { return host_paths_; }
   // Of one that runs, if this server has spoken with it.
   std::shared_ptr<Instance> Known(const SandboxKey& key) const;
   // Of any that was measured.
@@ -64,9 +67,10 @@ class Sandboxes {
     double percent = 0;
   };
 
-  Sandboxes(Loop& loop, std::string home, Storage storage)
+  Sandboxes(Loop& loop, std::string home, Storage storage, HostPaths host_paths)
       : loop_(loop),
         home_(std::move(home)),
+        host_paths_(std::move(host_paths)),
         storage_(std::make_shared<const Storage>(std::move(storage))),
         admitting_(loop.executor()),
         measuring_(loop.executor()) {}
@@ -92,6 +96,7 @@ class Sandboxes {
 
   Loop& loop_;
   const std::string home_;
+  const HostPaths host_paths_;
   const std::shared_ptr<const Storage> storage_;  // also of what other threads do
   std::map<SandboxKey, std::shared_ptr<Entry>> entries_;
   std::map<SandboxKey, Reservation> starting_;

@@ -331,7 +331,7 @@ def test_the_messages_that_are_explained_are_what_is_said(public):
     # What a test cannot bring about stands in the source; tests of their own have the rest.
     assert unheard == [
         "this host does not tell whose connections are *", "the API key has expired",
-        "the disk * was made over image *", "sandbox * in namespace * does not run: *",
+        "the disk of sandbox * was made over image *", "sandbox * in namespace * does not run: *",
     ]
     source = "".join(path.read_text() for folder in ("server", "sandbox")
                      for path in (ROOT / "src" / folder).rglob("*.cc"))

@@ -47,12 +47,29 @@ def test_another_image_over_an_old_disk_needs_a_reset(server):
     server.call("sandbox.files.write", **name, path="/data/kept", text="x")
     server.call("sandbox.stop", **name)
     refused = refusal(server, "sandbox.start", **name, config=small(image="microsandbox/base"))
-    assert refused.status in (400, 409) and "reset" in refused.message
+    assert (refused.status, refused.code) == (400, 2001)
+    for said in (name["sandbox"], "busybox", "microsandbox/base", "reset: true"):
+        assert said in refused.message
+    assert server.directory not in refused.message
     server.call("sandbox.start", **name)  # what was refused has changed nothing
     assert server.call("sandbox.files.read", **name, path="/data/kept")["text"] == "x"
     server.call("sandbox.stop", **name, grace=0)
     server.call("sandbox.start", **name, config=small(image="microsandbox/base"), reset=True)
     assert refusal(server, "sandbox.files.read", **name, path="/data/kept").status == 404
+    server.call("sandbox.remove", **name)
+
+
+def test_an_error_does_not_tell_where_the_host_has_what(server):
+    name = {"sandbox": unique("t-where")}
+    server.call("sandbox.start", **name, config=small())
+    server.call("sandbox.stop", **name, grace=0)
+    place = pathlib.Path(server.directory, "namespaces/default", name["sandbox"])
+    (place / "disk.json").write_text("nonsense")
+    refused = refusal(server, "sandbox.start", **name)
+    assert refused.status == 500 and "NAMESPACES/default" in refused.message
+    assert server.directory not in refused.message
+    log = run("server", "log", env=server.env).stdout.decode()
+    assert str(place / "disk") in log  # whoever runs the server is told
     server.call("sandbox.remove", **name)
 
 
