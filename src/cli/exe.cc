@@ -133,8 +133,8 @@ base::Result<int> Exe(const ExeOptions& options) {
   if (options.idle_ms && !options.detach) {
     LOG(kWarning, "--idle ends a sandbox that nobody uses: this command uses it until it ends");
   }
-  if (options.cpus > 1) {
-    LOG(kWarning, "engine uml has one virtual CPU: --cpus {} is taken as 1", options.cpus);
+  if (const auto warning = sandbox::CpuWarning(options.cpus, "--cpus")) {
+    LOG(kWarning, "{}", *warning);
   }
   const std::string home = TRY(base::ResolveHome());
   const image::Store store = TRY(image::Store::Open(home));

@@ -110,6 +110,11 @@ ProgramDefaults DefaultsOf(const image::ImageConfig& config, const DefaultsOptio
   return defaults;
 }
 
+std::optional<std::string> CpuWarning(uint64_t cpus, std::string_view option) {
+  if (cpus <= 1) return std::nullopt;
+  return fmt::format("engine uml has one virtual CPU: {} {} is taken as 1", option, cpus);
+}
+
 std::vector<base::Bytes> ArgvOf(const image::ImageConfig& config, const std::string& exec,
                                 const std::vector<std::string>& arguments) {
   std::vector<base::Bytes> argv;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "src/agent/protocol.h"
@@ -55,6 +56,9 @@ ProgramDefaults DefaultsOf(const image::ImageConfig& config, const DefaultsOptio
 base::Result<LaunchPlan> PlanLaunch(image::RunnableImage image, const LaunchOptions& options,
                                     const std::string& home,
                                     std::optional<PersistentDisk> disk = {});
+
+// A line for whoever asked for more virtual CPUs than the engine has, as `option`; else absent.
+std::optional<std::string> CpuWarning(uint64_t cpus, std::string_view option);
 
 // The image's program, or a shell where it has none; `exec`, if it is not empty, instead.
 std::vector<base::Bytes> ArgvOf(const image::ImageConfig& config, const std::string& exec,

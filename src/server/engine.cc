@@ -164,9 +164,12 @@ Async<base::Result<Instance::Use>> Engine::Use(const Call& call, std::string nam
 
 Service::Reply<std::string> Engine::Start(Call call, api::StartParams params) {
   CO_TRY(SandboxKey key, CheckKey(call, params.namespace_, params.sandbox));
-  CO_TRY(co_await sandboxes_->Start(std::move(key), std::move(params.config), params.reset,
-                                    call.caller));
-  co_return fmt::format("Sandbox {} started successfully", params.sandbox);
+  CO_TRY(const auto warnings, co_await sandboxes_->Start(std::move(key), std::move(params.config),
+                                                         params.reset, call.caller));
+  // One sentence, which clients of all versions take and show.
+  std::string message = fmt::format("Sandbox {} started successfully", params.sandbox);
+  for (const std::string& warning : warnings) message += ". Warning: " + warning;
+  co_return message;
 }
 
 Service::Reply<std::string> Engine::Stop(Call call, api::StopParams params) {

@@ -103,10 +103,11 @@ std::shared_ptr<Instance> Sandboxes::Known(const SandboxKey& key) const {
 
 // --- start ---------------------------------------------------------------------------------------
 
-Async<base::Status> Sandboxes::Start(SandboxKey key, std::optional<api::Config> given, bool reset,
-                                     Caller caller) {
+Async<base::Result<Sandboxes::Warnings>> Sandboxes::Start(SandboxKey key,
+                                                          std::optional<api::Config> given,
+                                                          bool reset, Caller caller) {
   const auto entry = EntryOf(key);
-  base::Status started;
+  base::Result<Warnings> started;
   {
     const Lock::Guard guard = co_await entry->lock.Acquire(never_);
     started = co_await StartLocked(key, std::move(given), reset, caller, *entry);
@@ -116,16 +117,20 @@ Async<base::Status> Sandboxes::Start(SandboxKey key, std::optional<api::Config> 
   co_return started;
 }
 
-Async<base::Status> Sandboxes::StartLocked(const SandboxKey& key, std::optional<api::Config> given,
-                                           bool reset, const Caller& caller, Entry& entry) {
+Async<base::Result<Sandboxes::Warnings>> Sandboxes::StartLocked(const SandboxKey& key,
+                                                                std::optional<api::Config> given,
+                                                                bool reset, const Caller& caller,
+                                                                Entry& entry) {
   auto stored = co_await loop_.Offload(Loop::Lane::kChange,
                                        [storage = storage_, key] { return storage->Load(key); });
   if (!stored && stored.error().code() == ErrorCode::kCorrupt && !given) co_return stored.error();
   const std::optional<api::Config> earlier = stored ? std::optional(stored->config) : std::nullopt;
   CO_TRY(const api::Config config, CompleteConfig(given, earlier, key.name));
+  Warnings warnings;
+  if (auto warning = sandbox::CpuWarning(Cpus(config), "cpus")) warnings.push_back(*warning);
   if (const auto running = Running(key, entry)) {
     const std::string difference = earlier ? DifferenceOf(config, *earlier) : "";
-    if (difference.empty() && !reset) co_return base::Status();
+    if (difference.empty() && !reset) co_return warnings;
     co_return Fail(
         ErrorCode::kInvalid,
         "sandbox {} runs already, {}: stop it first, or start it without a configuration", key.name,
@@ -141,7 +146,8 @@ Async<base::Status> Sandboxes::StartLocked(const SandboxKey& key, std::optional<
     });
   }
   starting_.erase(key);
-  co_return launched;
+  if (!launched) co_return launched.error();
+  co_return warnings;
 }
 
 Async<base::Status> Sandboxes::Admit(const SandboxKey& key, const api::Config& config,

@@ -32,9 +32,11 @@ class Sandboxes {
                                                        const std::string& directory);
   Sandboxes(const Sandboxes&) = delete;
 
+  // What is taken for less than was asked for, in lines for people.
+  using Warnings = std::vector<std::string>;
   // Goes on to its end even if the caller goes. Nothing to do if it runs and is what is wanted.
-  Async<base::Status> Start(SandboxKey key, std::optional<api::Config> given, bool reset,
-                            Caller caller);
+  Async<base::Result<Warnings>> Start(SandboxKey key, std::optional<api::Config> given, bool reset,
+                                      Caller caller);
   // kNotFound says whether it does not exist or does not run.
   Async<base::Result<Instance::Use>> Find(SandboxKey key, Cancellation& cancellation);
   // True: it ran. kNotFound if there is none.
@@ -78,8 +80,8 @@ class Sandboxes {
   std::shared_ptr<Entry> EntryOf(const SandboxKey& key);
   // An entry that nobody else uses, of a sandbox that does not run.
   void Forget(const SandboxKey& key, const std::shared_ptr<Entry>& entry);
-  Async<base::Status> StartLocked(const SandboxKey& key, std::optional<api::Config> given,
-                                  bool reset, const Caller& caller, Entry& entry);
+  Async<base::Result<Warnings>> StartLocked(const SandboxKey& key, std::optional<api::Config> given,
+                                            bool reset, const Caller& caller, Entry& entry);
   static void Hasten(Entry& entry, std::chrono::milliseconds grace);
   Async<base::Result<bool>> StopLocked(const SandboxKey& key, std::chrono::milliseconds grace,
                                        Entry& entry);

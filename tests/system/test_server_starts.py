@@ -63,3 +63,13 @@ def test_a_later_start_that_fails_leaves_the_disk_and_the_configuration(server):
     sandbox.call("start")
     assert sandbox.call("files.read", path="/kept")["text"] == "x"
     assert lines_of(sandbox.call("command.run", command="id", args=["-un"])) == "root\n"
+
+
+def test_more_cpus_than_the_engine_has_are_taken_as_one_with_a_warning(server):  # noqa: F811
+    name = unique("t")
+    server.names.append(name)
+    said = f"Sandbox {name} started successfully. Warning: engine uml has one virtual CPU: cpus 2 is taken as 1"
+    for config in ({**IMAGE, "cpus": 2}, {**IMAGE, "cpus": 2.0}, None):  # started, or running already
+        assert server.call("sandbox.start", sandbox=name, config=config) == said
+    ran = server.call("sandbox.command.run", sandbox=name, command="nproc")
+    assert lines_of(ran) == "1\n"

@@ -51,7 +51,9 @@ struct Config {
   static constexpr auto kDocs = Docs({
       {"image", "Reference of an image that the host has, such as microsandbox/python"},
       {"memory", "RAM in MiB; default 1024"},
-      {"cpus", "Virtual CPUs; default 1"},
+      {"cpus",
+       "Virtual CPUs; default 1. More than the engine has (uml: 1) are taken as what it has, and "
+       "the result says so"},
       {"disk", "Size of the writable disk in MiB, a hard limit; default 8192"},
       {"volumes", "Must be empty: this version shares no directories of the host"},
       {"ports", "Must be empty: this version publishes no ports"},

@@ -44,7 +44,8 @@ constexpr bool kStreams = true;
 
 constexpr Method kMethods[] = {
     Make<&Service::Start>("sandbox.start",
-                          "Starts a sandbox, with what its disk held when it was stopped"),
+                          "Starts a sandbox, with what its disk held when it was stopped; the "
+                          "result is a sentence, which warns if it gets less than it asks for"),
     Make<&Service::Stop>("sandbox.stop", "Stops a sandbox; its disk is kept"),
     Make<&Service::Remove>("sandbox.remove", "Stops a sandbox and forgets it, with its disk"),
     Make<&Service::List>("sandbox.list", "Lists sandboxes"),
