@@ -1,14 +1,16 @@
 // Params: what a caller gives to a method or a tool, decoded into its described struct.
 //
 // A member that is null is as if it were absent, unless it is required: what writes every member of
-// its own struct, as many clients do, has no other way to leave one out. Only of what callers give:
-// protocols between our own programs take base/json.h as it is. Pure functions; errors as Decode's.
+// its own struct, as many clients do, has no other way to leave one out. An absent namespace is the
+// caller's own. Only of what callers give: protocols between our own programs take base/json.h as
+// it is. Pure functions; errors as Decode's.
 #pragma once
 
 #include <boost/describe.hpp>
 #include <boost/mp11.hpp>
 
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "src/base/json.h"
@@ -47,11 +49,17 @@ void LeaveOutNulls(Object& object) {
 
 }  // namespace internal
 
-// `path`: what errors call the whole.
+// `path`: what errors call the whole. `own_namespace`: Caller::OwnNamespace.
 template <base::json::Described T>
 base::Result<T> ReadParams(base::json::Value value, const std::string& path,
-                           base::json::Mode mode = base::json::Mode::kLenient) {
-  if (value.is_object()) internal::LeaveOutNulls<T>(value.get_object());
+                           base::json::Mode mode = base::json::Mode::kLenient,
+                           std::string_view own_namespace = "default") {
+  if (value.is_object()) {
+    internal::LeaveOutNulls<T>(value.get_object());
+    if constexpr (requires(const T& params) { params.namespace_; }) {
+      value.get_object().emplace("namespace", own_namespace);  // unless it is there
+    }
+  }
   return base::json::Decode<T>(value, path, mode);
 }
 

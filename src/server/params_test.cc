@@ -96,5 +96,16 @@ TEST(ParamsTest, WhatIsWrongInsideIsStillNamed) {
   EXPECT_THAT(unknown.error().message(), HasSubstr("unknown"));
 }
 
+TEST(Params, AnAbsentNamespaceIsTheCallersOwn) {
+  const auto read = [](std::string_view text) {
+    return ReadParams<api::SandboxRef>(*base::json::ParseValue(text), "", Mode::kStrict, "mine")
+        ->namespace_;
+  };
+  EXPECT_EQ(read(R"({"sandbox":"t"})"), "mine");
+  EXPECT_EQ(read(R"({"sandbox":"t","namespace":null})"), "mine");
+  EXPECT_EQ(read(R"({"sandbox":"t","namespace":"other"})"), "other");
+  EXPECT_EQ(read(R"({"sandbox":"t","namespace":""})"), "");
+}
+
 }  // namespace
 }  // namespace msb::server

@@ -50,6 +50,8 @@ using base::json::MemberName;
 using base::json::Object;
 using base::json::Value;
 
+inline constexpr std::string_view kNamespaceMember = "namespace_";
+
 template <base::json::Described T>
 constexpr std::string_view DocOf(std::string_view member) {
   for (const api::Doc& doc : T::kDocs) {
@@ -104,8 +106,9 @@ Object SchemaOfStruct(const SchemaOptions& options) {
         const bool input = options.direction == Direction::kInput;
         const bool required =
             input ? IsRequired<T>(member.name) : !base::json::IsOptional<Field>::value;
-        const Value fallback =
-            input && !required ? base::json::Encode(defaults.*member.pointer) : Value();
+        // That of a namespace is the caller's own (params.h): its text says so.
+        const bool told = input && !required && member.name != kNamespaceMember;
+        const Value fallback = told ? base::json::Encode(defaults.*member.pointer) : Value();
         schema.Add(MemberName(member.name), SchemaOf<Field>(options), DocOf<T>(member.name),
                    required, fallback);
       });

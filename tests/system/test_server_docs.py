@@ -316,7 +316,7 @@ def test_the_messages_that_are_explained_are_what_is_said(public):
         error(401, {**json_type, "Authorization": ""}),
         error(401, {**json_type, "Authorization": voided}),
         error(415, {"Content-Type": "text/plain"}),
-        refusal(public, "sandbox.stop", keygen("-n", "other"), sandbox=public.sandbox_name),
+        refusal(public, "sandbox.stop", keygen("-n", "other"), sandbox=public.sandbox_name, namespace="default"),
         refusal(public, "sandbox.start", keygen("--max-memory", "100M"), sandbox="t-more", config=config),
         refusal(public, "sandbox.start", keygen("--allow-image", "other*"), sandbox="t-more", config=config),
         refusal(public, "sandbox.start", sandbox="t-more", config={"image": "nowhere"}),

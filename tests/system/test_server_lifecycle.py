@@ -196,7 +196,13 @@ def test_a_key_is_for_its_namespace(server):
     key = server.key("-n", "mine")["token"]
     server.start()
     assert server.rpc("sandbox.list", {"namespace": "mine"}, {"Authorization": key})[0] == 200
-    for method, params in [("sandbox.list", {"namespace": "other"}),
+    for own in ({}, {"namespace": None}):  # absent: its own
+        assert server.rpc("sandbox.list", own, {"Authorization": key})[0] == 200
+        status, body = server.rpc("sandbox.stop", {"sandbox": "x", **own}, {"Authorization": key})
+        assert status == 404 and "namespace mine" in body["error"]
+        status, body, _ = server.ask("GET", "/api/v1/files?sandbox=x&path=/x", {"Authorization": key})
+        assert status == 404 and "namespace mine" in body["error"]
+    for method, params in [("sandbox.list", {"namespace": "default"}), ("sandbox.list", {"namespace": "other"}),
                            ("sandbox.stop", {"namespace": "other", "sandbox": "x"}),
                            ("sandbox.stop", {"namespace": "*", "sandbox": "x"})]:
         status, body = server.rpc(method, params, {"Authorization": key})

@@ -69,11 +69,18 @@ def streams(server, method, params, headers):
 def test_a_key_of_another_namespace_is_refused_by_every_method(keyed, victim, alpha, space):
     for method, schema in methods_of_sandboxes(keyed).items():
         params = sensible(schema, victim, namespace=space, sandbox=VICTIM)
-        if space == "default":
-            del params["namespace"]
         status, code, message = streams(keyed, method, params, alpha)
         assert (status, code) == (403, 3001), (method, message)
         assert message == f"this key is for namespace alpha, not for {space}: pass namespace=alpha", method
+
+
+def test_no_namespace_is_the_keys_own_and_no_other(keyed, victim, alpha):
+    for method, schema in methods_of_sandboxes(keyed).items():
+        params = sensible(schema, victim, sandbox=VICTIM)
+        params.pop("namespace", None)
+        status, code, message = streams(keyed, method, params, alpha)
+        assert (status, code) in {(404, 4001), (400, 2001)}, (method, message)
+        assert "beta" not in message and ("in namespace alpha" in message or method == "sandbox.start"), (method, message)
 
 
 @pytest.mark.parametrize("space", ["*", "", ".", "..", "alpha/../beta", "alpha/beta", "beta ", "beta\0", "BETA",

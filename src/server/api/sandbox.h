@@ -20,7 +20,8 @@ inline constexpr Doc kSandboxDoc = {"sandbox",
                                     "Name of the sandbox: 1 to 63 of A-Z a-z 0-9 _ -, the first "
                                     "a letter or digit"};
 inline constexpr Doc kNamespaceDoc = {"namespace_",
-                                      "Namespace of the sandbox; default \"default\""};
+                                      "Namespace of the sandbox; default: the key's own, or "
+                                      "\"default\" if the key is for all"};
 
 // Which sandbox: what most calls have.
 struct SandboxRef {
@@ -111,7 +112,9 @@ struct ListParams {
   std::string namespace_ = "default";
   bool stopped = true;
   static constexpr auto kDocs = Docs({
-      {"namespace_", "Namespace, or * for all that the key allows; default \"default\""},
+      {"namespace_",
+       "Namespace, or * for all if the key is for all; default: the key's own, or \"default\" if "
+       "the key is for all"},
       {"stopped", "Also those that do not run, but have a disk; default true"},
   });
 };
@@ -219,7 +222,9 @@ struct MetricsParams {
   std::string namespace_ = "default";
   static constexpr auto kDocs = Docs({
       {"sandbox", "Name of one; absent: all that run"},
-      {"namespace_", "Namespace, or * for all that the key allows; default \"default\""},
+      {"namespace_",
+       "Namespace, or * for all if the key is for all; default: the key's own, or \"default\" if "
+       "the key is for all"},
   });
 };
 BOOST_DESCRIBE_STRUCT(MetricsParams, (), (sandbox, namespace_))

@@ -33,6 +33,8 @@ struct Caller {
 
   // So many bytes more, which are counted if it may.
   bool MayHold(size_t bytes) const { return !hold || hold->Take(bytes).has_value(); }
+  // Of what it names without a namespace.
+  std::string OwnNamespace() const { return namespace_ == "*" ? "default" : namespace_; }
   bool MayUseNamespace(std::string_view name) const {
     return namespace_ == "*" || namespace_ == name;
   }

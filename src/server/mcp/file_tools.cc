@@ -52,7 +52,7 @@ ToolResult ImageFile(api::FileContent file, std::string_view type) {
 }
 
 Async<ToolResult> ReadFile(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::FileParams>(std::move(arguments));
+  auto params = ReadArguments<api::FileParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kFile);
   auto file = co_await service.ReadFile(CallOf(context), *std::move(params));
   if (!file) co_return Failed(file.error(), Subject::kFile);
@@ -70,7 +70,7 @@ Async<ToolResult> ReadFile(Service& service, ToolContext& context, Object argume
 }
 
 Async<ToolResult> WriteFile(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::FileWriteParams>(std::move(arguments));
+  auto params = ReadArguments<api::FileWriteParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kFile);
   const auto file = co_await service.WriteFile(CallOf(context), *std::move(params));
   if (!file) co_return Failed(file.error(), Subject::kFile);
@@ -78,7 +78,7 @@ Async<ToolResult> WriteFile(Service& service, ToolContext& context, Object argum
 }
 
 Async<ToolResult> ListFiles(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::FileListParams>(std::move(arguments));
+  auto params = ReadArguments<api::FileListParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kFile);
   auto list = co_await service.ListFiles(CallOf(context), *std::move(params));
   if (!list) co_return Failed(list.error(), Subject::kFile);

@@ -42,7 +42,7 @@ ToolResult ResultOf(const std::string& text, const Output& output, Value structu
 }
 
 Async<ToolResult> RunCode(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::ReplParams>(std::move(arguments));
+  auto params = ReadArguments<api::ReplParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   Output output(context, co_await boost::asio::this_coro::executor);
   auto result = co_await service.RunCode(CallOf(context, &output), *std::move(params));
@@ -59,7 +59,7 @@ Async<ToolResult> RunCode(Service& service, ToolContext& context, Object argumen
 
 // An exit code other than 0 is no error of the tool: programs such as grep and diff answer with it.
 Async<ToolResult> RunCommand(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::CommandParams>(std::move(arguments));
+  auto params = ReadArguments<api::CommandParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   Output output(context, co_await boost::asio::this_coro::executor);
   auto result = co_await service.RunCommand(CallOf(context, &output), *std::move(params));

@@ -29,8 +29,8 @@ constexpr std::string_view kInstructions =
     "kept between calls), sandbox_run_command and the file tools with the same name. A sandbox "
     "has no network: nothing can be downloaded or installed in it from elsewhere, so use what its "
     "image has, and sandbox_write_file. It keeps its files when it is stopped and started again. "
-    "Stop it with sandbox_stop when it is not needed any more. All tools take \"namespace\", "
-    "\"default\" if you leave it out; use the same one for all calls about a sandbox.";
+    "Stop it with sandbox_stop when it is not needed any more. Leave \"namespace\" out, unless the "
+    "user names one: then give it in all calls about that sandbox.";
 
 // Whether it runs, as far as the service says so.
 Async<bool> IsRunning(Service& service, ToolContext& context, const api::StartParams& params) {
@@ -43,7 +43,7 @@ Async<bool> IsRunning(Service& service, ToolContext& context, const api::StartPa
 
 Async<ToolResult> Start(Service& service, StartedSandboxes* started, ToolContext& context,
                         Object arguments) {
-  auto params = ReadArguments<api::StartParams>(std::move(arguments));
+  auto params = ReadArguments<api::StartParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   const bool ran = started != nullptr && co_await IsRunning(service, context, *params);
   const std::string name = params->sandbox;
@@ -61,7 +61,7 @@ Async<ToolResult> Start(Service& service, StartedSandboxes* started, ToolContext
 
 Async<ToolResult> Stop(Service& service, StartedSandboxes* started, ToolContext& context,
                        Object arguments) {
-  auto params = ReadArguments<api::StopParams>(std::move(arguments));
+  auto params = ReadArguments<api::StopParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   const std::string name = params->sandbox;
   const std::string space = params->namespace_;
@@ -75,7 +75,7 @@ Async<ToolResult> Stop(Service& service, StartedSandboxes* started, ToolContext&
 }
 
 Async<ToolResult> List(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::ListParams>(std::move(arguments));
+  auto params = ReadArguments<api::ListParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   const auto list = co_await service.List(CallOf(context), *std::move(params));
   if (!list) co_return Failed(list.error(), Subject::kSandbox);
@@ -94,7 +94,7 @@ std::string Measured(const Value& value, std::string_view unit) {
 }
 
 Async<ToolResult> Metrics(Service& service, ToolContext& context, Object arguments) {
-  auto params = ReadArguments<api::MetricsParams>(std::move(arguments));
+  auto params = ReadArguments<api::MetricsParams>(context, std::move(arguments));
   if (!params) co_return Failed(params.error(), Subject::kSandbox);
   const auto metrics = co_await service.Metrics(CallOf(context), *std::move(params));
   if (!metrics) co_return Failed(metrics.error(), Subject::kSandbox);

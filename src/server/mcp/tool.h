@@ -47,8 +47,9 @@ Tool MakeTool(ToolText text, Effects effects,
 }
 
 template <typename Params>
-base::Result<Params> ReadArguments(Object arguments) {
-  return ReadParams<Params>(std::move(arguments), "", base::json::Mode::kStrict);
+base::Result<Params> ReadArguments(const ToolContext& context, Object arguments) {
+  return ReadParams<Params>(std::move(arguments), "", base::json::Mode::kStrict,
+                            context.caller().OwnNamespace());
 }
 
 template <typename Result>

@@ -73,7 +73,8 @@ Async<void> Endpoint::HandlePost(http::Exchange& exchange, const Caller& caller)
     co_return co_await exchange.Respond(
         Answer(request.error().status, ResponseOf(request.error())));
   }
-  exchange.Note(fmt::format("{} {}", request->method->name, SandboxOf(request->params)));
+  exchange.Note(fmt::format("{} {}", request->method->name,
+                            SandboxOf(request->params, caller.OwnNamespace())));
   if (request->method->streams && WantsStream(exchange.request())) {
     co_return co_await Stream(exchange, caller, *std::move(request));
   }

@@ -80,13 +80,14 @@ Value ResponseOf(const Value& id, const ApiError& error) {
                 {"id", id}};
 }
 
-std::string SandboxOf(const Value& params) {
+std::string SandboxOf(const Value& params, std::string_view own_namespace) {
   if (!params.is_object()) return {};
   const std::string_view name = TextOf(params.get_object(), "sandbox");
   if (name.empty()) return {};
   const std::string_view name_space = TextOf(params.get_object(), "namespace");
   constexpr size_t kMostShown = 63;
-  return fmt::format("{}/{}", (name_space.empty() ? "default" : name_space).substr(0, kMostShown),
+  return fmt::format("{}/{}",
+                     (name_space.empty() ? own_namespace : name_space).substr(0, kMostShown),
                      name.substr(0, kMostShown));
 }
 

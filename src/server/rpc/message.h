@@ -33,6 +33,6 @@ base::json::Value ResponseOf(const Refusal& refusal);
 base::json::Value ResponseOf(const base::json::Value& id, const ApiError& error);
 
 // "default/test", for the log; empty if there is no sandbox in it.
-std::string SandboxOf(const base::json::Value& params);
+std::string SandboxOf(const base::json::Value& params, std::string_view own_namespace);
 
 }  // namespace msb::server::rpc

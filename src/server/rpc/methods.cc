@@ -21,7 +21,8 @@ struct Signature<Async<base::Result<R>> (Service::*)(Call, P)> {
 template <auto method>
 Async<base::Result<Value>> Invoke(Service& service, Call call, Value params) {
   using Params = typename Signature<decltype(method)>::Params;
-  auto decoded = ReadParams<Params>(std::move(params), "params");
+  auto decoded = ReadParams<Params>(std::move(params), "params", base::json::Mode::kLenient,
+                                    call.caller.OwnNamespace());
   if (!decoded) co_return std::move(decoded).error();
   params = nullptr;  // a tree of values takes far more than what was sent
   auto reply = co_await (service.*method)(call, *std::move(decoded));

@@ -114,7 +114,7 @@ Object Parameter(std::string_view name, std::string_view description, bool requi
 
 Array FileParameters() {
   return {Parameter("sandbox", "Name of the sandbox", true),
-          Parameter("namespace", "Namespace of the sandbox; default \"default\"", false),
+          Parameter("namespace", std::string(api::kNamespaceDoc.text), false),
           Parameter("path", "Absolute path in the sandbox", true),
           Parameter("user", "Whose rights are used; default the sandbox's user", false)};
 }

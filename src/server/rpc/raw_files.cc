@@ -22,10 +22,10 @@ Async<void> RespondError(http::Exchange& exchange, ApiError error) {
                              .headers = {}});
 }
 
-api::FileParams ParamsOf(const http::Request& request) {
+api::FileParams ParamsOf(const http::Request& request, const Caller& caller) {
   api::FileParams params;
   params.sandbox = request.Query("sandbox").value_or("");
-  params.namespace_ = request.Query("namespace").value_or(params.namespace_);
+  params.namespace_ = request.Query("namespace").value_or(caller.OwnNamespace());
   params.path = request.Query("path").value_or("");
   params.user = request.Query("user");
   return params;
@@ -67,7 +67,7 @@ base::Result<std::optional<ByteRange>> ParseRange(std::string_view header, uint6
 // --- download ------------------------------------------------------------------------------------
 
 Async<void> RawFiles::HandleGet(http::Exchange& exchange, const Caller& caller) {
-  api::FileParams params = ParamsOf(exchange.request());
+  api::FileParams params = ParamsOf(exchange.request(), caller);
   exchange.Note(fmt::format("{}/{}", params.namespace_, params.sandbox));
   Call call{.caller = caller, .cancellation = exchange.cancellation(), .sink = nullptr};
   const base::Status sent = co_await Download(exchange, call, std::move(params));
@@ -125,7 +125,7 @@ Async<base::Status> RawFiles::Download(http::Exchange& exchange, Call call,
 
 Async<void> RawFiles::HandlePut(http::Exchange& exchange, const Caller& caller) {
   const http::Request& request = exchange.request();
-  const api::FileParams common = ParamsOf(request);
+  const api::FileParams common = ParamsOf(request, caller);
   exchange.Note(fmt::format("{}/{}", common.namespace_, common.sandbox));
   api::FileWriteParams params;
   params.sandbox = common.sandbox;
