@@ -190,6 +190,13 @@ std::string DifferenceOf(const api::Config& wanted, const api::Config& is) {
   return difference;
 }
 
+bool IsSameName(std::string_view image, std::string_view other) {
+  if (image == other) return true;
+  const auto first = image::ParseReference(image);
+  const auto second = image::ParseReference(other);
+  return first && second && first->FullName() == second->FullName();
+}
+
 bool IsImageAllowed(const std::vector<std::string>& patterns, std::string_view name) {
   std::vector<std::string> names = {std::string(name)};
   if (const auto reference = image::ParseReference(name)) {

@@ -27,6 +27,9 @@ base::Result<api::Config> CompleteConfig(const std::optional<api::Config>& given
 // The members in which two complete ones differ, for people: "memory (512, not 1024)"; empty: none.
 std::string DifferenceOf(const api::Config& wanted, const api::Config& is);
 
+// Whether two names of images are spellings of one: "busybox", "docker.io/library/busybox:latest".
+bool IsSameName(std::string_view image, std::string_view other);
+
 // Whether a key that is restricted to images of these patterns ('*' matches anything) may use the
 // image that is called so: by its full name or the one that people write.
 bool IsImageAllowed(const std::vector<std::string>& patterns, std::string_view name);

@@ -82,5 +82,17 @@ TEST(ConfigTest, ImagePatternsMatchHoweverTheImageIsWritten) {
   EXPECT_FALSE(IsImageAllowed({}, "python"));
 }
 
+TEST(ConfigTest, AnImageHasManySpellings) {
+  for (const char* other : {"busybox", "busybox:latest", "docker.io/library/busybox",
+                            "index.docker.io/library/busybox:latest"}) {
+    EXPECT_TRUE(IsSameName("busybox", other)) << other;
+    EXPECT_TRUE(IsSameName(other, "library/busybox")) << other;
+  }
+  for (const char* other : {"busybox:1", "ghcr.io/library/busybox", "BUSYBOX", ""}) {
+    EXPECT_FALSE(IsSameName("busybox", other)) << other;
+  }
+  EXPECT_TRUE(IsSameName("?", "?"));
+}
+
 }  // namespace
 }  // namespace msb::server

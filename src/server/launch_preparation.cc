@@ -107,6 +107,15 @@ base::Result<sandbox::LaunchPlan> Plan(const Storage& storage, const std::string
 
 }  // namespace
 
+bool IsSameImage(const std::string& home, const std::string& image, const std::string& other) {
+  if (IsSameName(image, other)) return true;
+  const auto store = image::Store::Open(home);
+  if (!store) return false;
+  const auto first = store->Find(image);
+  const auto second = store->Find(other);
+  return first && second && first->manifest.digest == second->manifest.digest;
+}
+
 base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const std::string& home,
                                                 const SandboxKey& key, const api::Config& config,
                                                 bool reset, const Caller& caller) {

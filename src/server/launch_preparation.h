@@ -11,6 +11,10 @@
 
 namespace msb::server {
 
+// Whether both names mean one image: are spellings of one, or two that the store has for the same.
+// Any thread.
+bool IsSameImage(const std::string& home, const std::string& image, const std::string& other);
+
 // Waits for the disk; any thread, one at a time for each sandbox, which does not run. `config` is
 // complete. kNotFound or kDenied for the image, kInvalid for a disk of another size, kExists if
 // another server's sandbox has the name.

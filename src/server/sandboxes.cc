@@ -129,7 +129,7 @@ Async<base::Result<Sandboxes::Warnings>> Sandboxes::StartLocked(const SandboxKey
   Warnings warnings;
   if (auto warning = sandbox::CpuWarning(Cpus(config), "cpus")) warnings.push_back(*warning);
   if (const auto running = Running(key, entry)) {
-    const std::string difference = earlier ? DifferenceOf(config, *earlier) : "";
+    const std::string difference = earlier ? co_await Difference(config, *earlier) : "";
     if (difference.empty() && !reset) co_return warnings;
     co_return Fail(
         ErrorCode::kInvalid,
@@ -148,6 +148,18 @@ Async<base::Result<Sandboxes::Warnings>> Sandboxes::StartLocked(const SandboxKey
   starting_.erase(key);
   if (!launched) co_return launched.error();
   co_return warnings;
+}
+
+// Images differ only if they are not the same: however they are called.
+Async<std::string> Sandboxes::Difference(api::Config wanted, api::Config is) {
+  if (wanted.image != is.image) {
+    const bool same = co_await loop_.Offload(
+        Loop::Lane::kLook, [home = home_, wanted = *wanted.image, is = is.image.value_or("")] {
+          return IsSameImage(home, wanted, is);
+        });
+    if (same) wanted.image = is.image;
+  }
+  co_return DifferenceOf(wanted, is);
 }
 
 Async<base::Status> Sandboxes::Admit(const SandboxKey& key, const api::Config& config,

@@ -82,6 +82,7 @@ class Sandboxes {
   void Forget(const SandboxKey& key, const std::shared_ptr<Entry>& entry);
   Async<base::Result<Warnings>> StartLocked(const SandboxKey& key, std::optional<api::Config> given,
                                             bool reset, const Caller& caller, Entry& entry);
+  Async<std::string> Difference(api::Config wanted, api::Config is);
   static void Hasten(Entry& entry, std::chrono::milliseconds grace);
   Async<base::Result<bool>> StopLocked(const SandboxKey& key, std::chrono::milliseconds grace,
                                        Entry& entry);

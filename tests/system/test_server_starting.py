@@ -11,7 +11,11 @@ def test_a_start_of_what_runs_is_a_success_if_it_is_the_same(server):
     name = {"sandbox": unique("t-same")}
     server.call("sandbox.start", **name, config=small(envs=["A=1"]))
     [before] = [s for s in server.call("sandbox.list")["sandboxes"] if s["name"] == name["sandbox"]]
-    for config in (small(envs=["A=1"]), {"memory": 64}, {}, None):
+    other = run("image", "tag", "busybox", "t-alias")
+    assert other.returncode == 0, other.stderr.decode()
+    spellings = ["busybox:latest", "docker.io/library/busybox", "t-alias"]
+    for config in (small(envs=["A=1"]), {"memory": 64}, {}, None,
+                   *(small(image=image, envs=["A=1"]) for image in spellings)):
         assert server.call("sandbox.start", **name, config=config) == f"Sandbox {name['sandbox']} started successfully"
     assert server.call("sandbox.start", **name) == f"Sandbox {name['sandbox']} started successfully"
     for config, said in [(small(envs=["A=2"]), "envs"), (small(memory=128, envs=["A=1"]), "memory"),
@@ -22,6 +26,7 @@ def test_a_start_of_what_runs_is_a_success_if_it_is_the_same(server):
     assert refusal(server, "sandbox.start", **name, reset=True).status == 400
     assert [s["id"] for s in server.call("sandbox.list")["sandboxes"] if s["name"] == name["sandbox"]] == [before["id"]]
     server.call("sandbox.remove", **name)
+    assert run("image", "rm", "t-alias").returncode == 0
 
 
 def test_a_start_without_an_image_uses_the_earlier_configuration_and_needs_one(server):
