@@ -183,6 +183,7 @@ Service::Reply<api::CommandResult> Engine::RunCommand(Call call, api::CommandPar
   result.args = std::move(params.args);
   result.exit_code = exited->ShellCode();
   result.success = result.exit_code == 0;
+  result.out_of_memory = exited->out_of_memory;
   report.FillIn(result);
   co_return result;
 }

@@ -254,6 +254,12 @@ def test_a_command_that_writes_without_end_runs_out_of_time_too(python):
     assert list(python.stream("command.run", command="yes", timeout=0.5))[-1][0] == "error"
 
 
+def test_a_command_that_is_killed_for_lack_of_memory_is_said_to_be(python):
+    ran = python.call("command.run", command="python3", args=["-c", "x = []\nwhile True: x.append(b'y' * (1 << 20))"])
+    assert (ran["exit_code"], ran["success"], ran["out_of_memory"]) == (137, False, True)
+    assert python.sh("kill -9 $$")["out_of_memory"] is False
+
+
 def test_a_command_has_the_user_directory_and_environment_that_it_is_given(python):
     ran = python.call("command.run", command="sh", args=["-c", "id -un; pwd; echo $A"], user="nobody",
                       workdir="/usr", envs=["A=1"])

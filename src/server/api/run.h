@@ -136,6 +136,7 @@ struct CommandResult {
   std::vector<std::string> args;
   int exit_code = 0;
   bool success = false;
+  bool out_of_memory = false;
   std::vector<OutputLine> output;
   bool truncated = false;
   static constexpr auto kDocs = Docs({
@@ -143,11 +144,13 @@ struct CommandResult {
       {"args", "As they were given"},
       {"exit_code", "Its exit code; 128 + n if signal n killed it"},
       {"success", "Whether the exit code is 0"},
+      {"out_of_memory", "It was killed because the sandbox had no memory left"},
       {"output", "In order of arrival across streams, one entry a line. Empty in a stream"},
       {"truncated", "There was more output than a result holds (8 MiB): use a stream"},
   });
 };
-BOOST_DESCRIBE_STRUCT(CommandResult, (), (command, args, exit_code, success, output, truncated))
+BOOST_DESCRIBE_STRUCT(CommandResult, (),
+                      (command, args, exit_code, success, out_of_memory, output, truncated))
 
 // --- contexts
 struct ContextParams {

@@ -66,8 +66,12 @@ Async<ToolResult> RunCommand(Service& service, ToolContext& context, Object argu
   if (!result) co_return Failed(result.error(), Subject::kSandbox, output.log().Text());
   result->output = output.log().Lines();
   result->truncated = output.log().truncated();
-  const std::string note =
-      result->success ? "" : fmt::format("[exit code {}]\n", result->exit_code);
+  std::string note = result->success ? "" : fmt::format("[exit code {}]\n", result->exit_code);
+  if (result->out_of_memory) {
+    note +=
+        "[The command was killed: the sandbox has no memory left. Do with less, or stop the "
+        "sandbox and start it with more (config.memory).]\n";
+  }
   co_return ResultOf(TextOf(output, note), output, base::json::Encode(*result));
 }
 

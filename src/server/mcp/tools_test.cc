@@ -216,6 +216,15 @@ TEST_F(ToolsTest, AnExitCodeIsToldButNoErrorOfTheTool) {
   EXPECT_EQ(TextOf(result), "[exit code 1]\n");
 }
 
+TEST_F(ToolsTest, ACommandThatWantedTooMuchMemoryIsSaidToHave) {
+  service_.command->exit_code = 137;
+  service_.command->out_of_memory = true;
+  const Object result = Use("sandbox_run_command", R"({"sandbox":"t","command":"x"})");
+  EXPECT_THAT(TextOf(result),
+              HasSubstr("[exit code 137]\n[The command was killed: the sandbox has"));
+  EXPECT_EQ(result.at("structuredContent").at("out_of_memory"), Value(true));
+}
+
 TEST_F(ToolsTest, ImagesAreContentAndNotRepeated) {
   service_.events = {api::Display{
       .result = true,
