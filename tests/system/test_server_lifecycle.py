@@ -75,13 +75,18 @@ def test_a_detached_server_can_be_used_when_its_start_returns(server):
     status, body, headers = server.ask()
     assert (status, body) == (200, {"message": "Service is healthy"})
     assert headers["X-Request-Id"]
-    report = json.loads(server.msb("status", "--json").stdout)
-    assert report["running"]
+    status = server.msb("status", "--json")
+    report = json.loads(status.stdout)
+    assert report["running"] and status.returncode == 0
     assert report["server"]["urls"] == [f"http://127.0.0.1:{server.port}"]
     assert server.msb("stop").returncode == 0
     process = pathlib.Path(f"/proc/{report['server']['pid']}/stat")
     assert not process.exists() or process.read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    assert not json.loads(server.msb("status", "--json").stdout)["running"]
+    status = server.msb("status", "--json")
+    assert not json.loads(status.stdout)["running"] and status.returncode == 3
+    status = server.msb("status")
+    assert (status.returncode, status.stderr) == (3, b"")
+    assert b"does not run" in status.stdout
     stopped = server.msb("stop")
     assert (stopped.returncode, stopped.stderr) == (1, b"msb: error: no server of yours runs\n")
 

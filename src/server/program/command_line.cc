@@ -22,6 +22,7 @@ namespace {
 
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
+constexpr int kNoServer = 3;  // of `status`, as service managers have it
 
 int Complain(const std::string& message, int code) {
   (void)base::WriteFull(STDERR_FILENO,
@@ -80,7 +81,7 @@ class Parser {
     if (!action_) return UsageError("which command? start, stop, status, list, log, keygen or ssh");
     base::ConfigureLog({.level = log_level_, .program = "msb"});
     const base::Status status = action_();
-    return status ? 0 : Complain(status.error().message(), kFailure);
+    return status ? code_ : Complain(status.error().message(), kFailure);
   }
 
  private:
@@ -150,14 +151,20 @@ class Parser {
   }
 
   void AddLists() {
-    CLI::App* status = app_.add_subcommand("status", "Show the server and the sandboxes that run");
+    CLI::App* status = app_.add_subcommand(
+        "status", "Show the server and the sandboxes that run (exit code 3: no server does)");
     status->add_option("NAME", list_.names, "Only these sandboxes");
     CLI::App* list = app_.add_subcommand("list", "List all sandboxes of the server's");
     for (CLI::App* command : {status, list}) {
       AddNamespace(command, list_.namespace_, "Only of this namespace");
       command->add_flag("--json", list_.json, "Machine-readable");
     }
-    status->callback([this] { action_ = [this] { return RunStatus(list_); }; });
+    status->callback([this] {
+      action_ = [this]() -> base::Status {
+        if (!TRY(RunStatus(list_))) code_ = kNoServer;
+        return {};
+      };
+    });
     list->callback([this] { action_ = [this] { return RunList(list_); }; });
   }
 
@@ -218,6 +225,7 @@ class Parser {
 
   CLI::App app_;
   std::function<base::Status()> action_;
+  int code_ = 0;  // of an action that succeeded
   base::LogLevel log_level_ = base::LogLevel::kWarning;
   StartOptions start_;
   KeygenOptions keygen_;

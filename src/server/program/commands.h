@@ -10,8 +10,9 @@ namespace msb::server {
 base::Status RunStart(const StartOptions& options);  // until the server ends, unless detached
 base::Status RunStop();
 base::Status RunKeygen(const KeygenOptions& options);
-base::Status RunStatus(const ListOptions& options);  // the server, and the sandboxes that run
-base::Status RunList(const ListOptions& options);    // all sandboxes of the server's
+// The server, and the sandboxes that run. False: no server does.
+base::Result<bool> RunStatus(const ListOptions& options);
+base::Status RunList(const ListOptions& options);  // all sandboxes of the server's
 base::Status RunLog(const LogOptions& options);
 base::Status RunShell(const ShellOptions& options);
 // Needs no server: it does itself what one does, until its input ends.

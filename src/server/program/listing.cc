@@ -113,7 +113,7 @@ void PrintTable(const std::vector<Row>& rows) {
 
 }  // namespace
 
-base::Status RunStatus(const ListOptions& options) {
+base::Result<bool> RunStatus(const ListOptions& options) {
   const std::string home = TRY(base::ResolveHome());
   const FoundServer server = TRY(FindOwnServer(home));
   StatusReport report;
@@ -123,7 +123,7 @@ base::Status RunStatus(const ListOptions& options) {
   TRY(CheckNames(report.sandboxes, options));
   if (options.json) {
     std::puts(base::json::WritePretty(base::json::Encode(report)).c_str());
-    return {};
+    return server.running;
   }
   if (server.running) {
     std::puts(fmt::format("The server runs: process {}, {}", server.record.pid,
@@ -133,7 +133,7 @@ base::Status RunStatus(const ListOptions& options) {
     std::puts("The server does not run (msb server start)");
   }
   if (!report.sandboxes.empty()) PrintTable(report.sandboxes);
-  return {};
+  return server.running;
 }
 
 base::Status RunList(const ListOptions& options) {
