@@ -298,6 +298,8 @@ def test_a_web_page_cannot_call_the_server(server, headers, status):
     server.start("--dev")
     answer = server.ask("POST", RPC, headers, START)
     assert answer[0] == status
+    if status != 200:
+        assert answer[1]["code"] == (3001 if status == 403 else 2001)
     assert not [name for name in answer[2] if name.lower().startswith("access-control")]
     assert server.ask(headers={"Origin": "http://evil.example"})[0] == 403
     assert server.ask("OPTIONS", RPC, {"Origin": "http://evil.example",

@@ -116,7 +116,9 @@ Response ErrorResponse(int status, int code, std::string_view message) {
 }
 
 Response RefusalResponse(const Refusal& refusal) {
-  return ErrorResponse(refusal.status, kRefusedCode, refusal.message);
+  constexpr int kForbidden = 403;
+  const int code = refusal.status == kForbidden ? kForbiddenCode : kRefusedCode;
+  return ErrorResponse(refusal.status, code, refusal.message);
 }
 
 Response BodyErrorResponse(const base::Error& error) {

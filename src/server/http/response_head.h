@@ -12,6 +12,7 @@
 namespace msb::server::http {
 
 inline constexpr int kRefusedCode = 2001;
+inline constexpr int kForbiddenCode = 3001;  // with 403
 
 enum class BodyFraming { kNone, kLength, kChunked, kUntilClose };
 

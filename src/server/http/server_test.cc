@@ -156,6 +156,11 @@ TEST_F(HttpServer, RefusesWhatAPageCouldSend) {
   EXPECT_EQ(Ask(Get("/hello", "Origin: null\r\n")).status, 403);
   EXPECT_EQ(Ask(Get("/nowhere", "Origin: http://evil.example\r\n")).status, 403);
   EXPECT_EQ(Ask("GET /hello HTTP/1.1\r\nHost: evil.example\r\n\r\n").status, 403);
+  for (const char* foreign :
+       {"Host: evil.example\r\n", "Host: localhost\r\nOrigin: http://evil.example\r\n"}) {
+    const Answer answer = Ask(fmt::format("GET /hello HTTP/1.1\r\n{}\r\n", foreign));
+    EXPECT_THAT(answer.body, HasSubstr("\"code\":3001")) << foreign;
+  }
   EXPECT_EQ(Ask(Get("/hello", "Origin: http://localhost\r\n")).status, 200);
 }
 
