@@ -14,8 +14,8 @@ std::string_view KeyOf(const base::Bytes& entry) {
 base::Result<base::Bytes> ParseEnv(std::string_view text) {
   const size_t equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0) {
-    return base::Fail(base::ErrorCode::kInvalid, "\"{}\" is no environment variable: NAME=VALUE is",
-                      text);
+    return base::Fail(base::ErrorCode::kInvalid,
+                      "\"{}\" is not an environment variable: write NAME=VALUE", text);
   }
   return base::Bytes(text);
 }

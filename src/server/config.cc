@@ -28,13 +28,6 @@ constexpr double kMiB = 1 << 20;
 
 std::string Quote(std::string_view text) { return base::EscapeForTerminal(text.substr(0, 128)); }
 
-base::Status CheckInteger(std::string_view member, double value, double least, double most,
-                          std::string_view unit) {
-  if (value >= least && value <= most && value == std::floor(value)) return {};
-  return Fail(ErrorCode::kInvalid, "config.{}: {} is not a whole number of {}from {} to {}", member,
-              value, unit, least, most);
-}
-
 template <typename T>
 base::Status MustBeEmpty(std::string_view member, const T& values, std::string_view why) {
   if (values.empty()) return {};
@@ -74,12 +67,12 @@ base::Status CheckImage(const std::string& image) {
 
 base::Status CheckValues(const api::Config& config) {
   if (config.memory) {
-    TRY(CheckInteger("memory", *config.memory, kMinMemory_mib, kMaxMemory_mib, "MiB "));
+    TRY(CheckWhole("config.memory", *config.memory, kMinMemory_mib, kMaxMemory_mib, "MiB"));
   }
-  if (config.cpus) TRY(CheckInteger("cpus", *config.cpus, 1, kMaxCpus, ""));
+  if (config.cpus) TRY(CheckWhole("config.cpus", *config.cpus, 1, kMaxCpus));
   if (config.disk) {
-    TRY(CheckInteger("disk", *config.disk, static_cast<double>(image::kMinDiskBytes >> 20),
-                     static_cast<double>(image::kMaxDiskBytes >> 20), "MiB "));
+    TRY(CheckWhole("config.disk", *config.disk, static_cast<double>(image::kMinDiskBytes >> 20),
+                   static_cast<double>(image::kMaxDiskBytes >> 20), "MiB"));
   }
   TRY(CheckSeconds("config.lifetime", config.lifetime, /*zero=*/false));
   TRY(CheckSeconds("config.idle", config.idle, /*zero=*/false));
@@ -141,12 +134,19 @@ base::Status CheckName(std::string_view what, std::string_view name) {
               name.empty() ? "\"\"" : Quote(name));
 }
 
+base::Status CheckWhole(std::string_view member, double value, double least, double most,
+                        std::string_view unit) {
+  if (value >= least && value <= most && value == std::floor(value)) return {};
+  return Fail(ErrorCode::kInvalid, "{}: {} is not a whole number {}{}{}from {} to {}", member,
+              value, unit.empty() ? "" : "of ", unit, unit.empty() ? "" : " ", least, most);
+}
+
 base::Status CheckSeconds(std::string_view member, const std::optional<double>& seconds,
                           bool zero) {
   if (!seconds || (zero && *seconds == 0)) return {};
   if (*seconds > 0 && *seconds <= kMaxSeconds) return {};
-  return Fail(ErrorCode::kInvalid, "{}: {} is not a number of seconds above 0, up to a century",
-              member, *seconds);
+  return Fail(ErrorCode::kInvalid, "{}: {} is not a number of seconds {} a century", member,
+              *seconds, zero ? "from 0 to" : "above 0, up to");
 }
 
 base::Result<api::Config> CompleteConfig(const std::optional<api::Config>& given,

@@ -39,6 +39,10 @@ uint64_t DiskBytes(const api::Config& config);
 uint64_t Cpus(const api::Config& config);
 std::optional<uint64_t> Milliseconds(const std::optional<double>& seconds);
 
+// From `least` to `most`: kInvalid names the member. `unit`: "MiB", or none.
+base::Status CheckWhole(std::string_view member, double value, double least, double most,
+                        std::string_view unit = {});
+
 // Absent, or up to a century: kInvalid names the member. 0 is allowed if `zero`.
 base::Status CheckSeconds(std::string_view member, const std::optional<double>& seconds, bool zero);
 

@@ -25,11 +25,25 @@ TEST(ConfigTest, DefaultsAreFilledIn) {
 TEST(ConfigTest, NumbersMayArriveAsFractionsIfTheyAreWhole) {
   EXPECT_EQ(Cpus(*CompleteConfig(Parse(R"({"image":"x","cpus":1.0})"), {}, "test")), 1u);
   EXPECT_EQ(ErrorOf(R"({"image":"x","cpus":1.5})"),
-            "config.cpus: 1.5 is not a whole number of from 1 to 1024");
-  EXPECT_NE(ErrorOf(R"({"image":"x","memory":0})"), "(accepted)");
+            "config.cpus: 1.5 is not a whole number from 1 to 1024");
+  EXPECT_EQ(ErrorOf(R"({"image":"x","memory":0})"),
+            "config.memory: 0 is not a whole number of MiB from 64 to 65536");
   EXPECT_NE(ErrorOf(R"({"image":"x","memory":-512})"), "(accepted)");
   EXPECT_NE(ErrorOf(R"({"image":"x","memory":1e300})"), "(accepted)");
   EXPECT_NE(ErrorOf(R"({"image":"x","disk":1})"), "(accepted)");
+}
+
+TEST(ConfigTest, ATimeSaysWhetherItMayBeZero) {
+  EXPECT_TRUE(CheckSeconds("idle", 0, /*zero=*/true));
+  EXPECT_EQ(CheckSeconds("idle", -3, /*zero=*/true).error().message(),
+            "idle: -3 is not a number of seconds from 0 to a century");
+  EXPECT_EQ(CheckSeconds("idle", 0, /*zero=*/false).error().message(),
+            "idle: 0 is not a number of seconds above 0, up to a century");
+}
+
+TEST(ConfigTest, AVariableHasANameAndAValue) {
+  EXPECT_EQ(ErrorOf(R"({"image":"x","envs":["X"]})"),
+            "config.envs: \"X\" is not an environment variable: write NAME=VALUE");
 }
 
 TEST(ConfigTest, WhatWouldReachTheHostIsRefused) {

@@ -214,15 +214,13 @@ Service::Reply<api::TimeoutResult> Engine::SetTimeout(Call call, api::TimeoutPar
 }
 
 Service::Reply<api::LogsResult> Engine::Logs(Call call, api::LogsParams params) {
-  constexpr uint64_t kMostLines = 10'000;
+  constexpr double kMostLines = 10'000;
   CO_TRY(const SandboxKey key, CheckKey(call, params.namespace_, params.sandbox));
-  if (params.tail > kMostLines) {
-    co_return Fail(ErrorCode::kInvalid, "tail: {} lines; at most {}", params.tail, kMostLines);
-  }
-  auto log = co_await loop_.Offload(Loop::Lane::kLook,
-                                    [storage = sandboxes_->storage(), key, most = params.tail] {
-                                      return ReadLog(*storage, key, most);
-                                    });
+  CO_TRY(CheckWhole("tail", params.tail, 0, kMostLines, "lines"));
+  auto log = co_await loop_.Offload(Loop::Lane::kLook, [storage = sandboxes_->storage(), key,
+                                                        most = static_cast<size_t>(params.tail)] {
+    return ReadLog(*storage, key, most);
+  });
   if (!log) co_return sandboxes_->host_paths().Hide(log.error());
   co_return log;
 }

@@ -18,7 +18,7 @@ constexpr size_t kMaxEntries = 100'000;
 
 base::Result<std::string> ContentOf(const api::FileWriteParams& params) {
   if (params.text.has_value() == params.base64.has_value()) {
-    return Fail(ErrorCode::kInvalid, "one of text and base64 must be given");
+    return Fail(ErrorCode::kInvalid, "exactly one of text and base64 must be given");
   }
   if (params.text) return *params.text;
   auto data = base::Base64Decode(*params.base64);

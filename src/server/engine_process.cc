@@ -39,7 +39,7 @@ api::ProcessEnd StillRunning() {
 
 base::Result<std::string> InputOf(const api::ProcessWriteParams& params) {
   if (params.text && params.base64) {
-    return Fail(ErrorCode::kInvalid, "text and base64 cannot both be given");
+    return Fail(ErrorCode::kInvalid, "text and base64 cannot both be given: leave one out");
   }
   if (!params.text && !params.base64 && !params.eof) {
     return Fail(ErrorCode::kInvalid, "one of text, base64 and eof must be given");

@@ -47,6 +47,19 @@ void LeaveOutNulls(Object& object) {
       });
 }
 
+// Its members are named before anything of them is looked at.
+template <base::json::Described T>
+base::Status CheckRequired(const Object& object, const std::string& path) {
+  if constexpr (requires { T::kRequired; }) {
+    for (const std::string_view name : T::kRequired) {
+      if (object.contains(name)) continue;
+      return base::Fail(base::ErrorCode::kInvalid, "{}{}{}: is required", path,
+                        path.empty() ? "" : ".", name);
+    }
+  }
+  return {};
+}
+
 }  // namespace internal
 
 // `path`: what errors call the whole. `own_namespace`: Caller::OwnNamespace.
@@ -56,6 +69,7 @@ base::Result<T> ReadParams(base::json::Value value, const std::string& path,
                            std::string_view own_namespace = "default") {
   if (value.is_object()) {
     internal::LeaveOutNulls<T>(value.get_object());
+    TRY(internal::CheckRequired<T>(value.get_object(), path));
     if constexpr (requires(const T& params) { params.namespace_; }) {
       value.get_object().emplace("namespace", own_namespace);  // unless it is there
     }

@@ -56,6 +56,11 @@ void Sandboxes::Forget(const SandboxKey& key, const std::shared_ptr<Entry>& entr
 
 // --- find ----------------------------------------------------------------------------------------
 
+base::Error Sandboxes::NotThere(const SandboxKey& key) {
+  return Fail(ErrorCode::kNotFound, "there is no sandbox {} in namespace {} (sandbox.list)",
+              key.name, key.namespace_);
+}
+
 base::Error Sandboxes::NotRunning(const SandboxKey& key) const {
   if (!storage_->Has(key)) {
     return Fail(ErrorCode::kNotFound,
@@ -265,8 +270,8 @@ Async<base::Result<bool>> Sandboxes::StopLocked(const SandboxKey& key,
   const auto running = Running(key, entry);
   if (!running) {
     // One whose configuration cannot be read is one all the same.
-    const bool there = running.error().code() == ErrorCode::kNotFound && storage_->Has(key);
-    if (!there) co_return running.error();
+    if (running.error().code() != ErrorCode::kNotFound) co_return running.error();
+    if (!storage_->Has(key)) co_return NotThere(key);
     co_return false;
   }
   CO_TRY(co_await (*running)->Stop(grace));

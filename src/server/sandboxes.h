@@ -87,6 +87,7 @@ class Sandboxes {
   Async<base::Result<bool>> StopLocked(const SandboxKey& key, std::chrono::milliseconds grace,
                                        Entry& entry);
   base::Result<std::shared_ptr<Instance>> Running(const SandboxKey& key, Entry& entry);
+  static base::Error NotThere(const SandboxKey& key);
   base::Error NotRunning(const SandboxKey& key) const;
   // Reserves what the start will use, until `starting_` forgets it.
   Async<base::Status> Admit(const SandboxKey& key, const api::Config& config, const Caller& caller);

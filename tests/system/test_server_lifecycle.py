@@ -278,6 +278,19 @@ def test_a_key_that_is_asked_for_nothing_is_for_everything_and_a_day(server):
     assert server.rpc("sandbox.list", {"namespace": "*"}, {"Authorization": made["token"]})[0] == 200
 
 
+@pytest.mark.parametrize("arguments, said", [
+    (["start", "--dev", "--port", "99999"], "--port: 99999 is not a whole number from 0 to 65535"),
+    (["start", "--dev", "--port", "x"], "--port: x is not a whole number from 0 to 65535"),
+    (["keygen", "--max-sandboxes", "0"], "--max-sandboxes: 0 is not a whole number from 1 to"),
+    (["keygen", "--max-cpus", "-1"], "--max-cpus: -1 is not a whole number from 1 to"),
+    ([], "start, stop, status, list, log, keygen, ssh or mcp"),
+])
+def test_a_wrong_command_line_is_told_what_is_right(server, arguments, said):
+    done = server.msb(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr.decode()
+
+
 # --- the web page that a user looks at --------------------------------------------------------------------
 
 RPC = "/api/v1/rpc"

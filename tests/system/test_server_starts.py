@@ -1,5 +1,6 @@
 """Starts over the API: what a configuration asks for is there when they return, or they fail and nothing stays."""
 
+import functools
 import pathlib
 
 import pytest
@@ -15,6 +16,11 @@ def refused_start(server, name, **config):  # noqa: F811
         server.call("sandbox.start", sandbox=name, config={**IMAGE, **config})
     assert (refused.value.status, refused.value.code) == (400, 2001), refused.value
     return refused.value.message
+
+
+@functools.cache
+def the_one(server):  # noqa: F811
+    return server.sandbox(**IMAGE).name
 
 
 def listed(server, name):  # noqa: F811
@@ -73,3 +79,26 @@ def test_more_cpus_than_the_engine_has_are_taken_as_one_with_a_warning(server): 
         assert server.call("sandbox.start", sandbox=name, config=config) == said
     ran = server.call("sandbox.command.run", sandbox=name, command="nproc")
     assert lines_of(ran) == "1\n"
+
+
+@pytest.mark.parametrize("method, params, said", [
+    ("repl.run", {"code": "1"}, "params.language: is required"),
+    ("logs", {"tail": -1}, "tail: -1 is not a whole number of lines from 0 to 10000"),
+    ("logs", {"tail": 10_001}, "tail: 10001 is not a whole number of lines from 0 to 10000"),
+    ("timeout", {"lifetime": -3}, "lifetime: -3 is not a number of seconds from 0 to a century"),
+    ("files.write", {"path": "/x", "text": "", "base64": ""}, "exactly one of text and base64"),
+    ("command.run", {"command": "true", "envs": ["X"]}, 'envs: "X" is not an environment variable: write NAME=VALUE'),
+])
+def test_a_refusal_says_what_is_allowed(server, method, params, said):  # noqa: F811
+    with pytest.raises(Refused) as refused:
+        server.call("sandbox." + method, sandbox=the_one(server), **params)
+    assert (refused.value.status, refused.value.code) == (400, 2001)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize("method", ["remove", "stop"])
+def test_nobody_is_told_to_start_what_is_to_end(server, method):  # noqa: F811
+    with pytest.raises(Refused) as refused:
+        server.call("sandbox." + method, sandbox="no-such")
+    assert (refused.value.status, refused.value.code) == (404, 4001)
+    assert refused.value.message == "there is no sandbox no-such in namespace default (sandbox.list)"

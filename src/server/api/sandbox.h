@@ -188,7 +188,7 @@ BOOST_DESCRIBE_STRUCT(TimeoutResult, (), (ends, idle))
 struct LogsParams {
   std::string sandbox;
   std::string namespace_ = "default";
-  uint64_t tail = 1000;
+  double tail = 1000;
   static constexpr auto kRequired = std::to_array<std::string_view>({"sandbox"});
   static constexpr auto kDocs = Docs({
       kSandboxDoc,

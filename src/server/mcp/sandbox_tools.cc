@@ -118,11 +118,27 @@ Tool WithoutRefusedOptions(Tool tool) {
   return tool;
 }
 
+// The service's errors name the API's methods; a model has tools. Those of methods that are none of
+// its tools' stay as they are.
+std::string WithToolNames(std::string text) {
+  static constexpr std::pair<std::string_view, std::string_view> kTools[] = {
+      {"(sandbox.start)", "(sandbox_start)"},
+      {"(sandbox.stop)", "(sandbox_stop)"},
+      {"(sandbox.list)", "(sandbox_list)"},
+  };
+  for (const auto& [method, tool] : kTools) {
+    for (size_t at = 0; (at = text.find(method, at)) != std::string::npos; at += tool.size()) {
+      text.replace(at, method.size(), tool);
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 ToolResult Failed(const base::Error& error, Subject subject, std::string_view output) {
   std::string text(output);
-  text += error.message();
+  text += WithToolNames(error.message());
   if (error.code() == base::ErrorCode::kNotFound && subject != Subject::kImage) {
     text += subject == Subject::kSandbox
                 ? ". sandbox_list names the sandboxes that there are, sandbox_start starts one."

@@ -75,7 +75,7 @@ std::expected<PromptArguments, RpcError> ReadArguments(const Prompt& prompt, con
   }
   for (const PromptArgument& argument : prompt.arguments) {
     if (argument.required && !arguments.contains(argument.name)) {
-      return Refuse(kInvalidParams, fmt::format("arguments.{}: expected a value", argument.name));
+      return Refuse(kInvalidParams, fmt::format("arguments.{}: is required", argument.name));
     }
   }
   return arguments;

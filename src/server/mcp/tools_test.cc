@@ -155,7 +155,7 @@ TEST_F(ToolsTest, WrongArgumentsAreAResultThatNamesThem) {
     EXPECT_TRUE(IsError(result)) << arguments;
     return TextOf(result);
   };
-  EXPECT_THAT(text("{}"), HasSubstr("sandbox: expected a value"));
+  EXPECT_THAT(text("{}"), HasSubstr("sandbox: is required"));
   EXPECT_THAT(text(R"({"sandbox":1,"language":"python","code":""})"),
               HasSubstr("sandbox: expected a string"));
   EXPECT_THAT(text(R"({"sandbox":"t","language":"python","code":"","sandbox_name":"t"})"),
@@ -176,6 +176,12 @@ TEST_F(ToolsTest, AFailureOfTheServiceSaysWhatToDoNext) {
   const Object result = Use("sandbox_run_code", kCode);
   EXPECT_TRUE(IsError(result));
   EXPECT_THAT(TextOf(result), HasSubstr("before\nsandbox t is not there. sandbox_list"));
+}
+
+TEST_F(ToolsTest, AFailureNamesToolsAndNotMethods) {
+  service_.code =
+      base::Error(base::ErrorCode::kNotFound, "t does not run: start it (sandbox.start)");
+  EXPECT_THAT(TextOf(Use("sandbox_run_code", kCode)), HasSubstr("start it (sandbox_start)"));
 }
 
 TEST_F(ToolsTest, OutputOfCodeIsTextAndStructured) {

@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -20,6 +22,7 @@
 namespace msb::server {
 namespace {
 
+constexpr uint64_t kMostOfALimit = 1'000'000;  // of a key's: as good as none
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
 constexpr int kNoServer = 3;  // of `status`, as service managers have it
@@ -46,6 +49,18 @@ CLI::Validator Checked(Parse parse, const char* name) {
         return value ? std::string() : value.error().message();
       },
       name);
+}
+
+CLI::Validator Number(uint64_t least, uint64_t most) {
+  return CLI::Validator(
+      [=](std::string& text) -> std::string {
+        uint64_t number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        const bool whole = error == std::errc() && end == text.data() + text.size();
+        if (whole && number >= least && number <= most) return {};
+        return fmt::format("{} is not a whole number from {} to {}", text, least, most);
+      },
+      "NUMBER");
 }
 
 class Parser {
@@ -78,7 +93,8 @@ class Parser {
       if (error.get_exit_code() == 0) return PrintHelp(error);
       return UsageError(error.what());
     }
-    if (!action_) return UsageError("which command? start, stop, status, list, log, keygen or ssh");
+    if (!action_)
+      return UsageError("which command? start, stop, status, list, log, keygen, ssh or mcp");
     base::ConfigureLog({.level = log_level_, .program = "msb"});
     const base::Status status = action_();
     return status ? code_ : Complain(status.error().message(), kFailure);
@@ -104,7 +120,8 @@ class Parser {
     CLI::App* start = app_.add_subcommand("start", "Start the server");
     AddRepeatable(start, "--host", start_.hosts,
                   "Address to listen on (default 127.0.0.1; may be repeated)");
-    start->add_option("--port", start_.port, "Port (default 5555; 0: any)");
+    start->add_option("--port", start_.port, "Port (default 5555; 0: any)")
+        ->check(Number(0, UINT16_MAX));
     start->add_option("-p,--path", start_.directory,
                       "Where the sandboxes' disks are (default: namespaces in the home)");
     start->add_flag("--dev", start_.dev,
@@ -134,10 +151,12 @@ class Parser {
     AddNamespace(keygen, keygen_.namespace_, "The namespace it is for (default * : all)");
     AddRepeatable(keygen, "--allow-image", keygen_.images,
                   "An image it may use; * stands for anything (may be repeated; default: all)");
-    keygen->add_option("--max-sandboxes", keygen_.limits.sandboxes, "Most sandboxes at once");
+    keygen->add_option("--max-sandboxes", keygen_.limits.sandboxes, "Most sandboxes at once")
+        ->check(Number(1, kMostOfALimit));
     keygen->add_option("--max-memory", max_memory_, "Most memory of all of them (512M, 8G)")
         ->check(Checked([](const std::string& t) { return base::ParseSize(t); }, "SIZE"));
-    keygen->add_option("--max-cpus", keygen_.limits.cpus, "Most virtual CPUs of all of them");
+    keygen->add_option("--max-cpus", keygen_.limits.cpus, "Most virtual CPUs of all of them")
+        ->check(Number(1, kMostOfALimit));
     keygen->add_option("--max-disk", max_disk_, "Most disk of all of them (20G)")
         ->check(Checked([](const std::string& t) { return base::ParseSize(t); }, "SIZE"));
     keygen->add_flag("--json", keygen_.json, "Machine-readable");
