@@ -2,7 +2,8 @@
 //
 // The truth is on the host, not here: a sandbox runs when its run lock is held (src/sandbox), and
 // what it is made of is in Storage. This keeps the conversations with those that are in use, and is
-// as good after a kill -9 as before. Owned by the server; one thread. Names were checked.
+// as good after a kill -9 as before. Starts are in sandboxes_start.cc. Owned by the server; one
+// thread. Names were checked.
 #pragma once
 
 #include <map>
