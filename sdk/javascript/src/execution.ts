@@ -73,6 +73,8 @@ export class CommandExecution {
   readonly exitCode: number;
   /** Whether the exit code is 0. */
   readonly success: boolean;
+  /** It was killed because the sandbox had no memory left. */
+  readonly outOfMemory: boolean;
   /** There was more output than a result holds (8 MiB). */
   readonly truncated: boolean;
 
@@ -83,6 +85,7 @@ export class CommandExecution {
     this.args = (answer["args"] as string[] | undefined) ?? [];
     this.exitCode = Number(answer["exit_code"] ?? -1);
     this.success = answer["success"] === true;
+    this.outOfMemory = answer["out_of_memory"] === true;
     this.truncated = answer["truncated"] === true || collector.truncated;
   }
 

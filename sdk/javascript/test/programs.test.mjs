@@ -14,12 +14,12 @@ const BIG = new Uint8Array(5_000_000).map((_, at) => at % 251); // many pieces
 test("a command tells its output and exit code", async (t) => {
   const server = await fake(t);
   const sandbox = new PythonSandbox({ name: "test" });
-  const code = script([out("x\n"), out("e\n", "stderr")], { result: { exit_code: 3, success: false } });
+  const code = script([out("x\n"), out("e\n", "stderr")], { result: { exit_code: 3, success: false, out_of_memory: true } });
   const seen = [];
   const options = { timeout: 5, envs: { A: "1" }, onStdout: (text) => void seen.push(text) };
   const done = await sandbox.command.run("prog", [code], options);
   assert.deepEqual([await done.output(), await done.error(), done.exitCode, done.success], ["x", "e", 3, false]);
-  assert.deepEqual([done.command, done.args, seen], ["prog", [code], ["x\n"]]);
+  assert.deepEqual([done.command, done.args, seen, done.outOfMemory], ["prog", [code], ["x\n"], true]);
   const params = await server.params("sandbox.command.run");
   assert.deepEqual([params.timeout, params.envs], [5, ["A=1"]]);
   assert.equal((await sandbox.command.run("prog", [], 7)).success, true);

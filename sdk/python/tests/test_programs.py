@@ -8,10 +8,11 @@ from microsandbox import Output, Pty, PythonSandbox
 
 async def test_a_command_tells_its_output_and_exit_code(fake):
     sandbox = PythonSandbox(name="test")
-    events = script(out("x\n"), out("e\n", "stderr"), result={"exit_code": 3, "success": False})
+    events = script(out("x\n"), out("e\n", "stderr"), result={"exit_code": 3, "success": False, "out_of_memory": True})
     done = await sandbox.command.run("prog", [events], timeout=5, envs={"A": "1"}, user="u")
     assert (await done.output(), await done.error(), done.exit_code) == ("x", "e", 3)
     assert (done.success, done.command, done.args) == (False, "prog", [events])
+    assert done.out_of_memory
     params = fake.params("sandbox.command.run")
     assert (params["timeout"], params["envs"], params["user"]) == (5, ["A=1"], "u")
 

@@ -89,6 +89,8 @@ pub struct CommandExecution {
     pub exit_code: i32,
     /// Whether the exit code is 0.
     pub success: bool,
+    /// It was killed because the sandbox had no memory left.
+    pub out_of_memory: bool,
     /// Output in order of arrival across streams.
     #[serde(rename = "output")]
     pub lines: Vec<OutputLine>,

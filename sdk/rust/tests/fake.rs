@@ -273,11 +273,13 @@ async fn a_key_is_sent() {
 async fn commands_tell_their_output_and_exit_code() {
     let fake = Fake::start();
     let sandbox = fake.python("test");
-    let code = script(json!([out("x\n"), err("e\n")]), json!({"result": {"exit_code": 3, "success": false}}));
+    let result = json!({"exit_code": 3, "success": false, "out_of_memory": true});
+    let code = script(json!([out("x\n"), err("e\n")]), json!({"result": result}));
     let options = ProgramOptions::new().timeout(Duration::from_secs(5)).env("A", "1").user("u");
     let done = sandbox.command().run_with("prog", &[&code], options.clone()).await.unwrap();
     assert_eq!((done.output().await.unwrap(), done.error().await.unwrap()), ("x".into(), "e".into()));
     assert_eq!((done.exit_code(), done.is_success(), done.command.as_str()), (3, false, "prog"));
+    assert!(done.out_of_memory);
     let sent = &fake.requests("sandbox.command.run").await[0];
     assert_eq!((&sent["timeout"], &sent["envs"], &sent["user"]), (&json!(5.0), &json!(["A=1"]), &json!("u")));
     let stream = sandbox.command().stream("prog", &[&code], options).await.unwrap();

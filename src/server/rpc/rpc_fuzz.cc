@@ -65,7 +65,7 @@ void Feed(std::string_view body) {
     return;
   }
   CHECK(request->method != nullptr && !request->id.is_structured());
-  CHECK(SandboxOf(request->params).size() < 128);  // a line of the log
+  CHECK(SandboxOf(request->params, "default").size() < 128);  // a line of the log
   boost::asio::io_context context(1);
   bool ended = false;
   boost::asio::co_spawn(context, Serve(*std::move(request)),

@@ -81,6 +81,8 @@ class CommandExecution:
         self.exit_code: int = int(result.get("exit_code", -1))
         #: Whether the exit code is 0.
         self.success: bool = bool(result.get("success", False))
+        #: It was killed because the sandbox had no memory left.
+        self.out_of_memory: bool = bool(result.get("out_of_memory", False))
         #: There was more output than a result holds (8 MiB).
         self.truncated: bool = bool(result.get("truncated", False))
 
