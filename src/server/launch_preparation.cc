@@ -130,16 +130,15 @@ base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const st
   return plan;
 }
 
-void UndoLaunch(const Storage& storage, const SandboxKey& key,
-                const base::Result<StoredSandbox>& before, bool reset) {
+void UndoLaunch(const Storage& storage, const SandboxKey& key, const Before& before, bool reset) {
   const auto run = LastRun(storage, key);
   if (run && run->state.phase != sandbox::Phase::kEnded) return;  // it could not be stopped again
   // What fails here was removed by somebody else, or is tried again by the next start.
-  if (!before && before.error().code() == ErrorCode::kNotFound) {
+  if (!before.directory) {
     (void)sandbox::RemoveSandbox(key.FullName());
     (void)storage.Remove(key);
-  } else if (before && !reset) {  // a disk that was reset is that of the new configuration
-    (void)storage.Save(key, *before);
+  } else if (before.stored && !reset) {  // a disk that was reset is the new configuration's
+    (void)storage.Save(key, *before.stored);
   }
 }
 

@@ -22,9 +22,14 @@ base::Result<sandbox::LaunchPlan> PrepareLaunch(const Storage& storage, const st
                                                 const SandboxKey& key, const api::Config& config,
                                                 bool reset, const Caller& caller);
 
+// What there was of a sandbox before a start.
+struct Before {
+  base::Result<StoredSandbox> stored;
+  bool directory = false;
+};
+
 // After a start that failed, here or later: as it was before it. Of a first one nothing stays; a
-// disk that was there is kept. `before`: what was stored; kNotFound: there was no such sandbox.
-void UndoLaunch(const Storage& storage, const SandboxKey& key,
-                const base::Result<StoredSandbox>& before, bool reset);
+// disk that was there is kept.
+void UndoLaunch(const Storage& storage, const SandboxKey& key, const Before& before, bool reset);
 
 }  // namespace msb::server

@@ -51,8 +51,10 @@ Async<base::Result<Sandboxes::Warnings>> Sandboxes::StartLocked(const SandboxKey
                                                                 std::optional<api::Config> given,
                                                                 bool reset, const Caller& caller,
                                                                 Entry& entry) {
-  auto stored = co_await loop_.Offload(Loop::Lane::kChange,
-                                       [storage = storage_, key] { return storage->Load(key); });
+  const Before before = co_await loop_.Offload(Loop::Lane::kChange, [storage = storage_, key] {
+    return Before{storage->Load(key), storage->HasDirectory(key)};
+  });
+  const auto& stored = before.stored;
   if (!stored && stored.error().code() == ErrorCode::kCorrupt && !given) co_return stored.error();
   const std::optional<api::Config> earlier = stored ? std::optional(stored->config) : std::nullopt;
   CO_TRY(const api::Config config, CompleteConfig(given, earlier, key.name));
@@ -70,8 +72,8 @@ Async<base::Result<Sandboxes::Warnings>> Sandboxes::StartLocked(const SandboxKey
   CO_TRY(co_await Admit(key, config, caller));
   base::Status launched = co_await Launch(key, config, reset, caller, entry);
   if (!launched) {
-    co_await loop_.Offload(Loop::Lane::kChange, [storage = storage_, key, stored, reset] {
-      UndoLaunch(*storage, key, stored, reset);
+    co_await loop_.Offload(Loop::Lane::kChange, [storage = storage_, key, before, reset] {
+      UndoLaunch(*storage, key, before, reset);
       return true;
     });
   }

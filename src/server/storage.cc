@@ -69,6 +69,10 @@ bool Storage::Has(const SandboxKey& key) const {
   return directory && ::faccessat(directory->get(), kConfigFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+bool Storage::HasDirectory(const SandboxKey& key) const {
+  return OpenDirectory(key, /*create=*/false).has_value();
+}
+
 base::Result<StoredSandbox> Storage::Load(const SandboxKey& key) const {
   const auto directory = OpenDirectory(key, /*create=*/false);
   const auto text = directory ? base::ReadFileAt(directory->get(), kConfigFile, kMaxConfig)

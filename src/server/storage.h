@@ -46,7 +46,8 @@ class Storage {
   // For whoever only looks, beside a server or without one: changes nothing.
   static base::Result<Storage> OpenExisting(const std::string& directory);
 
-  bool Has(const SandboxKey& key) const;  // readable or not
+  bool Has(const SandboxKey& key) const;           // readable or not
+  bool HasDirectory(const SandboxKey& key) const;  // with a disk, maybe
   base::Result<StoredSandbox> Load(const SandboxKey& key) const;
   base::Status Save(const SandboxKey& key, const StoredSandbox& sandbox) const;
   std::string PathOf(const SandboxKey& key) const;
