@@ -174,6 +174,8 @@ class Terminal:
     def __init__(self, *arguments, env=None):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            for number in (signal.SIGINT, signal.SIGQUIT):  # ignored by what a shell runs in the background
+                signal.signal(number, signal.SIG_DFL)
             os.execve(MSB, command(*arguments), {**os.environ, **(env or {})})
         self.seen = b""
 
@@ -213,6 +215,10 @@ class Terminal:
             if not data:
                 break
             self.seen += data
+        else:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            pytest.fail(f"no end within {DEADLINE} s, but {self.seen!r}")
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
         self.pid = None
