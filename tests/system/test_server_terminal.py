@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, run
 from docs_tools import Place, blocks
 from server_tools import Server, nothing_left_behind, server, unique  # noqa: F401
-from test_terminal import resize
+from test_terminal import interrupt_a_program_in, resize
 
 HOSTING = "docs/self-hosting.md"
 
@@ -95,13 +95,6 @@ def test_such_a_shell_has_the_size_of_the_terminal_and_follows_it(server, box, t
 def test_control_c_in_such_a_shell_interrupts_the_program_alone(server, box, terminal):  # noqa: F811
     shell = terminal("server", "ssh", box, env=server.env)
     shell.expect(rb"[#$] ")
-    shell.send(b"echo star''ted; cat\r")
-    shell.expect(rb"started\r\n")
-    shell.send(b"here\r")
-    shell.expect(rb"here\r\nhere")
-    shell.send(b"\x03")
-    shell.expect(rb"[#$] ")
-    shell.send(b"echo code=$?\r")
-    shell.expect(rb"code=130")
+    interrupt_a_program_in(shell)
     shell.send(b"\x04")
     shell.code()

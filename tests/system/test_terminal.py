@@ -29,7 +29,7 @@ def test_a_shell_is_interactive_and_ends_with_its_code(shell):
     assert shell.code() == 3
 
 
-def test_control_c_interrupts_the_program_not_the_sandbox(shell):
+def interrupt_a_program_in(shell):
     shell.send(b"echo star''ted; cat\r")
     shell.expect(rb"started\r\n")  # typed ahead, the shell would have read it
     shell.send(b"here\r")
@@ -38,6 +38,10 @@ def test_control_c_interrupts_the_program_not_the_sandbox(shell):
     shell.expect(rb"[#$] ")
     shell.send(b"echo code=$?\r")
     shell.expect(rb"code=130")
+
+
+def test_control_c_interrupts_the_program_not_the_sandbox(shell):
+    interrupt_a_program_in(shell)
     shell.send(b"exit\r")
     shell.code()
 
